@@ -171,10 +171,10 @@ func TestAppendDelivery(t *testing.T) {
 	t.Parallel()
 	at := time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
 	m := &gatehouse.Message{
-		ID: "1", Source: "/", Enqueued: at, Attributes: []gatehouse.Attribute{{Name: "locktoken", Value: gatehouse.String("mine")}},
+		ID: "1", Source: "/", Attributes: []gatehouse.Attribute{{Name: "locktoken", Value: gatehouse.String("mine")}},
 		Dead: &gatehouse.DeadLetter{Reason: "TTLExpired", Description: "too late", From: "inboxes/a", Time: at},
 	}
-	d := &Delivery{LockToken: "tok", LockedUntil: at, DeliveryCount: 2, Sequence: 1 << 40}
+	d := &Delivery{LockToken: "tok", LockedUntil: at, DeliveryCount: 2, Sequence: 1 << 40, Enqueued: at}
 	lower := string(AppendDelivery(nil, m, d, Lower))
 	want := `,"locktoken":"tok","lockeduntil":"2030-01-01T00:00:00Z","deliverycount":2,"sequencenumber":"1099511627776","enqueuedtime":"2030-01-01T00:00:00Z",` +
 		`"deadletterreason":"TTLExpired","deadletterdetail":"too late","deadletterfrom":"inboxes/a","deadlettertime":"2030-01-01T00:00:00Z"}`

@@ -19,6 +19,7 @@ type Delivery struct {
 	LockedUntil   time.Time
 	DeliveryCount uint32 // 1 for the first delivery
 	Sequence      uint64 // the message's number in the inbox
+	Enqueued      time.Time
 }
 
 // A Spelling says how the members of a Delivery are named.
@@ -41,8 +42,8 @@ func Append(dst []byte, m *gatehouse.Message) []byte {
 	return append(appendEvent(dst, m), '}')
 }
 
-// AppendDelivery is Append with the members of d, the time m was enqueued and,
-// for a dead letter, why it is one (see Spelling).
+// AppendDelivery is Append with the members of d and, for a dead letter, why it
+// is one (see Spelling).
 func AppendDelivery(dst []byte, m *gatehouse.Message, d *Delivery, s Spelling) []byte {
 	dst = appendEvent(dst, m)
 	name := func(lower, camel string) {
@@ -67,9 +68,9 @@ func AppendDelivery(dst []byte, m *gatehouse.Message, d *Delivery, s Spelling) [
 		name("sequencenumber", "sequence")
 		dst = appendInteger(dst, d.Sequence)
 	}
-	if !m.Enqueued.IsZero() {
+	if !d.Enqueued.IsZero() {
 		name("enqueuedtime", "enqueuedTime")
-		dst = appendTime(dst, m.Enqueued)
+		dst = appendTime(dst, d.Enqueued)
 	}
 	if m.Dead != nil {
 		name("deadletterreason", "deadLetterReason")
