@@ -104,6 +104,7 @@ func (c *ConnectionString) complete(endpoint string) error {
 		if _, err := Parse(c.Token); err != nil {
 			return gatehouse.Errorf(gatehouse.Invalid, "connection string: SharedAccessSignature: %v", err)
 		}
+		c.Token = Scheme + c.Token[len(Scheme):] // the one spelling that all SDKs recognise
 	}
 	u, err := url.Parse(endpoint)
 	if err != nil || !knownScheme(u.Scheme) || u.Hostname() == "" {

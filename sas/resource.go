@@ -133,10 +133,10 @@ func knownScheme(s string) bool {
 	return false
 }
 
-// cleanPath drops empty segments and folds the rest. Only ASCII is folded:
-// names are ASCII, and nothing else may become one.
+// cleanPath drops empty segments, and spaces at the ends, and folds the rest.
+// Only ASCII is folded: names are ASCII, and nothing else may become one.
 func cleanPath(s string) string {
-	s = strings.Trim(s, "/")
+	s = strings.Trim(s, "/ ")
 	if !strings.Contains(s, "//") {
 		return lower(s)
 	}
