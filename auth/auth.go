@@ -79,14 +79,14 @@ func (c Password) GoString() string { return c.String() }
 // GoString keeps %#v from showing the secret.
 func (c Bearer) GoString() string { return c.String() }
 
-// LogValue keeps logs from showing the secret.
-func (c SAS) LogValue() slog.Value { return slog.StringValue(c.String()) }
+// MarshalText keeps logs and JSON from showing the secret.
+func (c SAS) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
 
-// LogValue keeps logs from showing the secret.
-func (c Password) LogValue() slog.Value { return slog.StringValue(c.String()) }
+// MarshalText keeps logs and JSON from showing the secret.
+func (c Password) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
 
-// LogValue keeps logs from showing the secret.
-func (c Bearer) LogValue() slog.Value { return slog.StringValue(c.String()) }
+// MarshalText keeps logs and JSON from showing the secret.
+func (c Bearer) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
 
 // A Request asks whether credentials prove the right to use an address.
 type Request struct {
@@ -165,7 +165,8 @@ func (KeyPair) String() string { return "key pair" }
 // GoString does not show the keys.
 func (KeyPair) GoString() string { return "key pair" }
 
-// LogValue does not show the keys.
+// LogValue does not show the keys. Encoded as JSON, a pair is complete, so that
+// it can be stored.
 func (KeyPair) LogValue() slog.Value { return slog.StringValue("key pair") }
 
 // Proof identifies a key of a policy in Identity.Proof. endpoint is empty for
