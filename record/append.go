@@ -53,6 +53,7 @@ func Append(dst []byte, m *gatehouse.Message) []byte {
 	if has&hasEnqueued != 0 {
 		dst = appendTime(dst, m.Enqueued)
 	}
+	dst = appendPresent(dst, string(m.Channel))
 	if has&hasDead != 0 {
 		dst = appendDead(dst, m.Dead)
 	}
@@ -80,6 +81,7 @@ func present(m *gatehouse.Message) uint32 {
 		bit(len(m.Body) > 0, hasBody) |
 		bit(m.Hops != 0, hasHops) |
 		bit(!m.Enqueued.IsZero(), hasEnqueued) |
+		bit(m.Channel != "", hasChannel) |
 		bit(m.Dead != nil, hasDead)
 }
 

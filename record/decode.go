@@ -114,6 +114,7 @@ func (d *decoder) message(m *gatehouse.Message, has uint32) {
 		}
 	}
 	m.Enqueued = d.time(has & hasEnqueued)
+	m.Channel = gatehouse.ChannelName(d.present(has & hasChannel))
 	if has&hasDead != 0 {
 		m.Dead = d.dead()
 	}

@@ -51,6 +51,7 @@ const (
 	hasBody
 	hasHops
 	hasEnqueued
+	hasChannel
 	hasDead
 	unknown // this and all greater bits are not used
 )
