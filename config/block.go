@@ -24,7 +24,7 @@ type Block struct {
 }
 
 // Decode fills in the options of a plug-in, a pointer to a struct whose fields
-// have yaml tags, from the block and from environment variables. It is as
+// have yaml or json tags, from the block and from environment variables. It is as
 // strict as the rest: the error is of kind Invalid with a line per fault.
 func (b Block) Decode(options any) error {
 	if b.origin == nil {

@@ -228,8 +228,7 @@ func TestReferences(t *testing.T) {
 	if err := os.WriteFile(file, []byte("s3cret\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	c := parse(t, "data: '${HOME_DIR}/$$x/${file:"+file+"}'\nshards: ${N}\ndrain: ${D}\nenvironment: $x\n"[:0]+
-		"data: '${HOME_DIR}/$$x/${file:"+file+"}/$y'\nshards: ${N}\ndrain: ${D}\n",
+	c := parse(t, "data: '${HOME_DIR}/$$x/${file:"+file+"}/$y'\nshards: ${N}\ndrain: ${D}\n",
 		"HOME_DIR", "/home", "N", "3", "D", "5s")
 	if c.Data != "/home/$x/s3cret/$y" || c.Shards != 3 || c.Drain != Duration(5*time.Second) {
 		t.Errorf("%+v", c)
@@ -238,7 +237,7 @@ func TestReferences(t *testing.T) {
 
 type options struct {
 	URL  string   `yaml:"url"`
-	N    int      `yaml:"replicas"`
+	N    int      `json:"replicas"`
 	Idle Duration `yaml:"idle"`
 }
 

@@ -2,6 +2,7 @@ package config
 
 import (
 	"encoding"
+	"errors"
 	"fmt"
 	"maps"
 	"reflect"
@@ -140,7 +141,7 @@ func (d *decoder) mapping(n *yaml.Node, v reflect.Value, path string) {
 func fieldsOf(v reflect.Value) (fields map[string]reflect.Value, rest reflect.Value) {
 	fields = make(map[string]reflect.Value)
 	for i := range v.NumField() {
-		tag, flags, _ := strings.Cut(v.Type().Field(i).Tag.Get("yaml"), ",")
+		tag, flags := tagOf(v.Type().Field(i))
 		switch {
 		case v.Type().Field(i).Type == blockType:
 			rest = v.Field(i)
@@ -152,6 +153,17 @@ func fieldsOf(v reflect.Value) (fields map[string]reflect.Value, rest reflect.Va
 		}
 	}
 	return fields, rest
+}
+
+// tagOf returns the key of a field, from its yaml tag or else its json tag,
+// and what else the tag says.
+func tagOf(f reflect.StructField) (key, flags string) {
+	tag, ok := f.Tag.Lookup("yaml")
+	if !ok {
+		tag = f.Tag.Get("json")
+	}
+	key, flags, _ = strings.Cut(tag, ",")
+	return key, flags
 }
 
 func (d *decoder) scalar(n *yaml.Node, v reflect.Value, path string) {
@@ -175,10 +187,16 @@ func (d *decoder) scalar(n *yaml.Node, v reflect.Value, path string) {
 			return
 		}
 	}
-	if err := expanded.Decode(v.Addr().Interface()); err != nil {
+	err := expanded.Decode(v.Addr().Interface())
+	if v.CanInt() && !isLeaf(v.Type()) && expanded.ShortTag() != "!!int" {
+		err = errFraction // which the library would round
+	}
+	if err != nil {
 		d.fault(fmt.Sprintf("%s: %s: %s", d.at(n), path, scalarError(err, v, expanded.Value)))
 	}
 }
+
+var errFraction = errors.New("not a whole number")
 
 // scalarError says what is wrong with a value: in our words for plain types,
 // in those of the type for others.
