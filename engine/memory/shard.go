@@ -2,6 +2,7 @@ package memory
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -77,6 +78,9 @@ func (s *shard) commit(b *engine.Batch, done func(error)) {
 
 // push adds c to the order, with s.mu held.
 func (s *shard) push(c commit) {
+	if s.head > maxInFlight {
+		s.pending, s.head = slices.Delete(s.pending, 0, s.head), 0
+	}
 	s.pending = append(s.pending, c)
 	s.inFlight++
 	if !s.draining {
