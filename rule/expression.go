@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/gatehouse/gatehouse"
 )
@@ -34,9 +35,10 @@ type requirement struct {
 //	spare                     it is there, whatever its value
 //	!spare                    it is not there
 //
-// Spaces around the parts do not count. A value with any of ,()="!\ or spaces
-// at its ends is written in double quotes, in which \" and \\ stand for " and \.
-// The error is of kind Invalid and tells the position, counted in bytes from 1.
+// Spaces around the parts do not count. A value that is empty, or has spaces
+// or any of ,()="!\ in it, is written in double quotes, in which \" and \\
+// stand for " and \. The error is of kind Invalid and tells the position,
+// counted in characters from 1.
 func CompileLabels(expression string) (*LabelMatcher, error) {
 	m := &LabelMatcher{}
 	if expression == "" {
@@ -86,11 +88,11 @@ type parser struct {
 }
 
 func (p *parser) wrong(format string, args ...any) error {
-	return fmt.Errorf("position %d: %s", p.at+1, fmt.Sprintf(format, args...))
+	return fmt.Errorf("position %d: %s", utf8.RuneCountInString(p.text[:p.at])+1, fmt.Sprintf(format, args...))
 }
 
 func (p *parser) space() {
-	for p.at < len(p.text) && (p.text[p.at] == ' ' || p.text[p.at] == '\t' || p.text[p.at] == '\n' || p.text[p.at] == '\r') {
+	for p.at < len(p.text) && strings.IndexByte(blank, p.text[p.at]) >= 0 {
 		p.at++
 	}
 }
@@ -190,28 +192,34 @@ func (p *parser) list(r *requirement) error {
 	}
 }
 
-// special are the characters that a value has only within quotes.
-const special = `,()="!\`
+// What a value has only within quotes.
+const (
+	blank   = " \t\r\n"
+	special = `,()="!\`
+)
 
-// value reads a value and the spaces behind it; it may be empty.
+// value reads a value and the spaces behind it.
 func (p *parser) value() (string, error) {
 	start := p.at
 	if p.at < len(p.text) && p.text[p.at] == '"' {
 		return p.quoted()
 	}
-	end := strings.IndexAny(p.text[start:], special)
-	if end < 0 {
-		end = len(p.text) - start
+	rest := p.text[start:]
+	if end := strings.IndexAny(rest, blank+special); end >= 0 {
+		rest = rest[:end]
 	}
-	value := strings.TrimRight(p.text[start:start+end], " \t\r\n")
-	if why := checkValue(value); why != "" {
-		return "", p.wrong("value %.60q: %s", value, why)
+	if rest == "" {
+		return "", p.wrong(`a value is missing; write "" for the empty one, and other marks than letters, digits and . _ / - in double quotes`)
 	}
-	p.at = start + end
+	if why := checkValue(rest); why != "" {
+		return "", p.wrong("value %.60q: %s", rest, why)
+	}
+	p.at += len(rest)
 	if p.at < len(p.text) && strings.IndexByte(`("=!\`, p.text[p.at]) >= 0 {
-		return "", p.wrong(`a value with %q in it must stand in double quotes`, p.text[p.at])
+		return "", p.wrong("a value with %q in it must stand in double quotes", p.text[p.at])
 	}
-	return value, nil
+	p.space()
+	return rest, nil
 }
 
 func (p *parser) quoted() (string, error) {

@@ -1,6 +1,7 @@
 package rule
 
 import (
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -13,12 +14,11 @@ const MaxGlob = 512
 // Globs is a compiled list of globs. A text matches it if it matches one of
 // them. In a glob '*' stands for any run of characters, the empty one too, '?'
 // for exactly one character, and every other character for itself; case
-// counts. No match takes more time than the length of the text times that of
-// the globs.
+// counts. Matching takes time linear in the length of the text.
 type Globs struct {
 	any      bool                // "*" is among them
 	exact    map[string]struct{} // without * and ?
-	prefixes []string            // "prefix*"
+	prefixes []string            // "prefix*", sorted, none of them a prefix of another
 	suffixes []string            // "*suffix"
 	general  []glob
 }
@@ -34,12 +34,27 @@ func CompileGlobs(globs []string) (*Globs, error) {
 		switch {
 		case text == "":
 			return nil, gatehouse.Errorf(gatehouse.Invalid, "a glob is empty; write \"*\" for everything")
+		case !utf8.ValidString(text):
+			return nil, gatehouse.Errorf(gatehouse.Invalid, "glob %.40q is not valid UTF-8", text)
 		case len(text) > MaxGlob:
 			return nil, gatehouse.Errorf(gatehouse.Invalid, "glob %.40q… is %d bytes long; at most %d are allowed", text, len(text), MaxGlob)
 		}
 		g.add(text)
 	}
+	g.prefixes = shortest(g.prefixes)
 	return g, nil
+}
+
+// shortest sorts prefixes and drops those that start with another of them.
+func shortest(prefixes []string) []string {
+	slices.Sort(prefixes)
+	kept := prefixes[:0]
+	for _, p := range prefixes {
+		if len(kept) == 0 || !strings.HasPrefix(p, kept[len(kept)-1]) {
+			kept = append(kept, p)
+		}
+	}
+	return kept
 }
 
 func (g *Globs) add(text string) {
@@ -70,10 +85,8 @@ func (g *Globs) Match(text string) bool {
 	if _, ok := g.exact[text]; ok {
 		return true
 	}
-	for _, p := range g.prefixes {
-		if strings.HasPrefix(text, p) {
-			return true
-		}
+	if g.hasPrefix(text) {
+		return true
 	}
 	for _, s := range g.suffixes {
 		if strings.HasSuffix(text, s) {
@@ -86,6 +99,22 @@ func (g *Globs) Match(text string) bool {
 		}
 	}
 	return false
+}
+
+// hasPrefix reports whether text starts with one of the prefixes. That can only
+// be the last that does not sort behind it: what sorts between a prefix and
+// text starts with that prefix as well.
+func (g *Globs) hasPrefix(text string) bool {
+	low, high := 0, len(g.prefixes)
+	for low < high {
+		mid := int(uint(low+high) / 2)
+		if g.prefixes[mid] <= text {
+			low = mid + 1
+		} else {
+			high = mid
+		}
+	}
+	return low > 0 && strings.HasPrefix(text, g.prefixes[low-1])
 }
 
 // A glob is one compiled glob: the segments between its asterisks.

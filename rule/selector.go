@@ -2,6 +2,8 @@ package rule
 
 import (
 	"strings"
+	"unicode/utf8"
+	"unsafe"
 
 	"github.com/gatehouse/gatehouse"
 )
@@ -87,15 +89,34 @@ func (m *Matcher) Match(name string, labels Labels) bool {
 	return m.labels == nil || m.labels.Match(labels)
 }
 
-// matchFolded is Match of the folded text. A name in lower case needs no
-// folding, and one that fits the buffer no allocation.
+// matchFolded is Match of the folded name. It does not allocate for what can
+// be a name.
 func (g *Globs) matchFolded(name string) bool {
-	i := 0
-	for i < len(name) && !('A' <= name[i] && name[i] <= 'Z') && name[i] < 0x80 {
-		i++
+	folded := true
+	for i := range len(name) {
+		if c := name[i]; 'A' <= c && c <= 'Z' || c >= utf8.RuneSelf {
+			folded = false
+			break
+		}
 	}
-	if i == len(name) {
+	if folded {
 		return g.Match(name)
 	}
-	return g.Match(gatehouse.Fold(name))
+	if len(name) > gatehouse.MaxName {
+		return g.Match(gatehouse.Fold(name))
+	}
+	var buffer [gatehouse.MaxName]byte
+	for i := range len(name) {
+		c := name[i]
+		if c >= utf8.RuneSelf {
+			return g.Match(gatehouse.Fold(name))
+		}
+		if 'A' <= c && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		buffer[i] = c
+	}
+	// Match keeps no part of its text, so that the buffer stays on the stack,
+	// which converting it to a string would not.
+	return g.Match(unsafe.String(&buffer[0], len(name)))
 }
