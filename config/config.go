@@ -79,7 +79,7 @@ type Listener struct {
 	Options Block `yaml:",inline"`
 }
 
-// TLS names the files of the certificate. They are read again when they change.
+// TLS names the files of the certificate. Certificate and key are read again when they change, the authorities when the gateway starts.
 type TLS struct {
 	// File with the certificate and its chain, in PEM.
 	Certificate string `yaml:"certificate"`

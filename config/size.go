@@ -55,7 +55,10 @@ func ParseSize(text string) (Size, error) {
 		return 0, sizeError(text, `the unit is none of B, KB, MB, GB, TB (powers of 1000) and KiB, MiB, GiB, TiB (powers of 1024)`)
 	}
 	whole, fraction, hasFraction := strings.Cut(number, ".")
-	if whole == "" || hasFraction && fraction == "" {
+	switch {
+	case strings.Contains(fraction, "."):
+		return 0, sizeError(text, "it has two points")
+	case whole == "" || hasFraction && fraction == "":
 		return 0, sizeError(text, "a digit is missing beside the point")
 	}
 	n, err := strconv.ParseUint(whole, 10, 64)
@@ -110,8 +113,7 @@ func fractionOf(digits string, scale uint64) (uint64, bool) {
 	if digits == "" {
 		return 0, true
 	}
-	// 2^60 has no more than 60 decimal places when halved down to one, but
-	// what has more than 19 does not fit the arithmetic, nor a sane file.
+	// More do not fit the arithmetic, nor a sane file.
 	if len(digits) > 19 {
 		return 0, false
 	}
@@ -205,9 +207,6 @@ func scalarJSON(data []byte, what string) (text string, ok bool, err error) {
 
 // scalarYAML returns the text of a YAML string or number.
 func scalarYAML(node *yaml.Node, what string) (string, error) {
-	if node.Kind == yaml.AliasNode {
-		node = node.Alias
-	}
 	if node.Kind == yaml.ScalarNode {
 		switch node.ShortTag() {
 		case "!!str", "!!int", "!!float":
