@@ -1,0 +1,6 @@
+package enginetest
+
+var (
+	commitTests, ownTests, queueTests, logTests, stateTests, tableTests, leaseTests, closeTests []test
+	reopenTests, corruptTests, faultTests, crashTests, modelTests                               []test
+)
