@@ -140,6 +140,9 @@ type Message struct {
 
 	Enqueued time.Time // when the channel took it
 	Position Position  // in the channel; not set in an inbox
+	// Channel is the channel a message in an inbox came from, and that of a
+	// scheduled one which it was meant for first. It is not set in a channel.
+	Channel ChannelName
 	// Dead says why the message is in a dead-letter queue or log; nil elsewhere.
 	Dead *DeadLetter
 }
