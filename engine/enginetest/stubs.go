@@ -1,6 +1,3 @@
 package enginetest
 
-var (
-	commitTests, ownTests, queueTests, logTests, stateTests, tableTests, leaseTests, closeTests []test
-	reopenTests, corruptTests, faultTests, crashTests, modelTests                               []test
-)
+var reopenTests, corruptTests, faultTests, crashTests, modelTests []test
