@@ -78,11 +78,12 @@ func compile(r *Restriction) (*compiled, error) {
 	if c.match, err = r.Endpoints.Compile(); err != nil {
 		return nil, fmt.Errorf("endpoints: %w", err)
 	}
-	for field, n := range map[string]int{
-		"origins": len(r.Origins), "networks": len(r.Networks), "protocols": len(r.Protocols), "contentTypes": len(r.ContentTypes),
-	} {
-		if n > maxEntries {
-			return nil, fmt.Errorf("%s: %d entries; at most %d are allowed", field, n, maxEntries)
+	for _, list := range []struct {
+		field string
+		n     int
+	}{{"origins", len(r.Origins)}, {"networks", len(r.Networks)}, {"protocols", len(r.Protocols)}, {"contentTypes", len(r.ContentTypes)}} {
+		if list.n > maxEntries {
+			return nil, fmt.Errorf("%s: %d entries; at most %d are allowed", list.field, list.n, maxEntries)
 		}
 	}
 	if c.origins, err = compileOrigins(r.Origins); err != nil {

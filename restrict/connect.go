@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/gatehouse/gatehouse"
 )
@@ -164,6 +165,12 @@ func parseOrigin(text string) (scheme, host string, err error) {
 	}
 	if u.Path != "" || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || u.User != nil || strings.HasSuffix(text, "#") {
 		return "", "", fmt.Errorf("%q has more than a scheme, a host and a port; an origin ends there, without a slash", text)
+	}
+	if u.Hostname() == "" {
+		return "", "", fmt.Errorf("%q has no host", text)
+	}
+	if strings.ContainsFunc(u.Host, func(r rune) bool { return r >= utf8.RuneSelf }) {
+		return "", "", fmt.Errorf("%q: write the host in the form in which browsers send it, xn--…", text)
 	}
 	scheme, host = strings.ToLower(u.Scheme), strings.ToLower(u.Host)
 	switch {

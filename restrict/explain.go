@@ -103,8 +103,8 @@ func (c *compiled) explainMessage(asked []string, m *gatehouse.Message) ([]strin
 		asked = append(asked, "content type")
 	}
 	if c.rate != nil {
-		if c.rate.bytes.perSecond > 0 && float64(size) > c.rate.bytes.burst {
-			return nil, c.rate.refuseSize(size)
+		if err := c.rate.checkSize(size); err != nil {
+			return nil, err
 		}
 		asked = append(asked, "rate (not counted here)")
 	}

@@ -39,7 +39,8 @@ type bucket struct {
 	filled          time.Time
 }
 
-// take takes one message of size bytes from all buckets, or from none.
+// take takes one message of size bytes from all buckets, or from none. No
+// bucket is too small for it.
 func (l *Limiter) take(p *Plan, size int, now time.Time) error {
 	if l == nil {
 		return nil
@@ -53,9 +54,6 @@ func (l *Limiter) take(p *Plan, size int, now time.Time) error {
 	var slowest *bucket
 	n := float64(size)
 	for _, b := range l.current {
-		if b.rate.bytes.perSecond > 0 && n > b.rate.bytes.burst {
-			return b.rate.refuseSize(size)
-		}
 		b.fill(now)
 		if w := b.wait(n); w > wait {
 			wait, slowest = w, b
@@ -65,8 +63,7 @@ func (l *Limiter) take(p *Plan, size int, now time.Time) error {
 		return slowest.rate.refuse(wait)
 	}
 	for _, b := range l.current {
-		b.messages--
-		b.bytes -= n
+		b.take(n)
 	}
 	return nil
 }
@@ -134,6 +131,16 @@ func (b *bucket) fill(now time.Time) {
 	b.bytes = min(b.bytes+s*b.rate.bytes.perSecond, b.rate.bytes.burst)
 }
 
+// take takes a message of n bytes. What is not limited stays full.
+func (b *bucket) take(n float64) {
+	if b.rate.messages.perSecond > 0 {
+		b.messages--
+	}
+	if b.rate.bytes.perSecond > 0 {
+		b.bytes -= n
+	}
+}
+
 func (b *bucket) full() bool {
 	return b.messages >= b.rate.messages.burst && b.bytes >= b.rate.bytes.burst
 }
@@ -166,8 +173,11 @@ func (r *rate) refuse(seconds float64) error {
 	return e
 }
 
-// refuseSize refuses what would not pass however long it waited.
-func (r *rate) refuseSize(size int) error {
+// checkSize refuses what would not pass however long it waited.
+func (r *rate) checkSize(size int) error {
+	if r.bytes.perSecond == 0 || float64(size) <= r.bytes.burst {
+		return nil
+	}
 	e := gatehouse.Errorf(gatehouse.TooLarge, "restriction %q allows at most %.0f bytes at once (its byteBurst), and this message has %d in body and attributes; send less at once", r.name, r.bytes.burst, size)
 	e.Rule = r.name
 	return e

@@ -50,7 +50,8 @@ type Restriction struct {
 	Origins []string `json:"origins,omitempty" yaml:"origins,omitempty"`
 	// Networks are the addresses that may connect: "10.1.0.0/16",
 	// "2001:db8::/32", or one address. IPv4 addresses in IPv6 form are the
-	// same as the plain ones, on both sides.
+	// same as the plain ones, on both sides: "0.0.0.0/0" is all of them, and
+	// "::/0" all others.
 	Networks []string `json:"networks,omitempty" yaml:"networks,omitempty"`
 	// Protocols are the adapters to come by: "https", "amqp", …
 	Protocols []string `json:"protocols,omitempty" yaml:"protocols,omitempty"`
@@ -81,8 +82,8 @@ type Rate struct {
 	MessageBurst int `json:"messageBurst,omitempty" yaml:"messageBurst,omitempty"`
 	// Bytes per second, of Size; zero does not limit.
 	Bytes config.Size `json:"bytes,omitempty" yaml:"bytes,omitempty"`
-	// ByteBurst is how many may come at once, and so the greatest size of a
-	// message; if zero, those of one second.
+	// ByteBurst is how many may come at once, and so the greatest Size of a
+	// message, counted or not; if zero, those of one second.
 	ByteBurst config.Size `json:"byteBurst,omitempty" yaml:"byteBurst,omitempty"`
 }
 
@@ -167,6 +168,11 @@ func (p *Plan) Message(l *Limiter, m *gatehouse.Message, now time.Time) error {
 	}
 	if p.smallest != nil {
 		if err := p.smallest.checkSize(size); err != nil {
+			return err
+		}
+	}
+	for _, r := range p.rates {
+		if err := r.checkSize(size); err != nil {
 			return err
 		}
 	}

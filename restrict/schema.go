@@ -18,9 +18,17 @@ import (
 const (
 	maxSchema   = 256 << 10 // bytes
 	maxDepth    = 256       // lists and objects within each other
+	maxValues   = 1 << 17   // in a document: each may cost the validator some 1,000 bytes
 	maxDigits   = 400       // characters of a number
 	maxExponent = 400       // of a number, either sign: more than a float64 has
 	maxReason   = 300       // bytes of an error's reason
+)
+
+// schemaURL is where a schema is said to be. It has a path, so that a relative
+// reference leads to another document, which is not loaded, and not back here.
+const (
+	schemaRoot = "schema:///"
+	schemaURL  = schemaRoot + "restriction"
 )
 
 // noLoader keeps schemas from reaching for other documents, on disk or in the
@@ -51,13 +59,12 @@ func compileSchema(schema any) (*jsonschema.Schema, error) {
 	if err != nil {
 		return nil, err
 	}
-	const at = "schema:restriction"
 	c := jsonschema.NewCompiler()
 	c.UseLoader(noLoader{})
-	if err := c.AddResource(at, doc); err != nil {
+	if err := c.AddResource(schemaURL, doc); err != nil {
 		return nil, schemaError(err)
 	}
-	s, err := c.Compile(at)
+	s, err := c.Compile(schemaURL)
 	if err != nil {
 		return nil, schemaError(err)
 	}
@@ -71,7 +78,8 @@ func schemaError(err error) error {
 			return errors.New(reason(v))
 		}
 	}
-	return errors.New(shorten(strings.ReplaceAll(err.Error(), "schema:restriction", "")))
+	text := strings.NewReplacer(schemaURL, "", schemaRoot, "").Replace(err.Error())
+	return errors.New(shorten(text))
 }
 
 func (c *compiled) checkSchema(body []byte) error {
@@ -131,34 +139,67 @@ func shorten(s string) string {
 
 // decodeJSON decodes one JSON document. It refuses what the validator must not
 // see: it computes with exact fractions, in which 1e999999 is a number of a
-// million digits.
+// million digits, and it notes everything that is wrong, not only the first.
 func decodeJSON(text []byte) (any, error) {
 	if !utf8.Valid(text) {
 		return nil, errors.New("it is not valid UTF-8")
+	}
+	if err := checkShape(text); err != nil {
+		return nil, err
 	}
 	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
 	if err != nil {
 		return nil, fmt.Errorf("it is not valid JSON: %w", err)
 	}
-	return doc, checkJSON(doc, 0)
+	return doc, checkNumbers(doc)
 }
 
-func checkJSON(v any, depth int) error {
-	if depth > maxDepth {
-		return fmt.Errorf("it is nested more than %d deep", maxDepth)
+// checkShape bounds the depth of a document and how many values it has, before
+// memory is spent on them. It leaves it to the decoder whether it is JSON.
+func checkShape(text []byte) error {
+	depth, values, quoted := 0, 1, false
+	for i := 0; i < len(text); i++ {
+		c := text[i]
+		if quoted {
+			if c == '\\' {
+				i++
+			}
+			quoted = c != '"'
+			continue
+		}
+		switch c {
+		case '"':
+			quoted = true
+		case ',':
+			values++
+		case '[', '{':
+			values++
+			if depth++; depth > maxDepth {
+				return fmt.Errorf("it is nested more than %d deep", maxDepth)
+			}
+		case ']', '}':
+			depth--
+		}
 	}
+	if values > maxValues {
+		return fmt.Errorf("it has more than %d values", maxValues)
+	}
+	return nil
+}
+
+func checkNumbers(v any) error {
 	switch v := v.(type) {
 	case json.Number:
 		return checkNumber(string(v))
 	case []any:
 		for _, e := range v {
-			if err := checkJSON(e, depth+1); err != nil {
+			if err := checkNumbers(e); err != nil {
 				return err
 			}
 		}
 	case map[string]any:
 		for _, e := range v {
-			if err := checkJSON(e, depth+1); err != nil {
+			if err := checkNumbers(e); err != nil {
 				return err
 			}
 		}
