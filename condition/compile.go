@@ -54,7 +54,7 @@ func compile(text string, refuse func(*cel.Type) string) (e *expression, err err
 	if err != nil {
 		return nil, gatehouse.Errorf(gatehouse.Invalid, "the expression cannot be compiled: %s", shorten(err.Error()))
 	}
-	return &expression{env: env, program: program, channel: s.channel, metered: s.loops}, nil
+	return &expression{env: env, program: program, channel: s.channel}, nil
 }
 
 // A survey is what a walk through an expression finds.

@@ -174,7 +174,6 @@ type expression struct {
 	env     *environment
 	program cel.Program
 	channel bool // whether the channel is mentioned
-	metered bool // whether its cost is counted while it runs
 }
 
 // eval evaluates the program. Its evaluator is not ours and the message is a
