@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/gatehouse/gatehouse"
+	"github.com/gatehouse/gatehouse/inbox"
 )
 
 // replyToSession is the attribute that keeps the one broker property an
@@ -157,28 +158,9 @@ func parseDate(s string) (time.Time, error) {
 	return time.Time{}, gatehouse.Errorf(gatehouse.Invalid, "ScheduledEnqueueTimeUtc is %.64q, not a time like \"Thu, 31 Jan 2030 12:00:00 GMT\"", s)
 }
 
-// A state is what became of a message in its inbox, as BrokerProperties says.
-type state string
-
-const (
-	stateActive    state = "Active"
-	stateDeferred  state = "Deferred"
-	stateScheduled state = "Scheduled"
-)
-
-// A delivered message with what its inbox says about it.
-type delivered struct {
-	message  *gatehouse.Message
-	lock     [16]byte  // zero: received and deleted, or peeked
-	until    time.Time // of the lock
-	count    uint32    // deliveries including this one
-	sequence uint64
-	state    state
-}
-
 // appendBroker appends the JSON of the BrokerProperties header that describes d.
-func appendBroker(dst []byte, d *delivered) []byte {
-	m := d.message
+func appendBroker(dst []byte, d *inbox.Delivery) []byte {
+	m := d.Message
 	o := object{append(dst, '{')}
 	o.text("MessageId", m.ID)
 	o.text("CorrelationId", m.CorrelationID)
@@ -195,15 +177,15 @@ func appendBroker(dst []byte, d *delivered) []byte {
 		o.dst = strconv.AppendFloat(o.dst, m.TTL.Seconds(), 'f', -1, 64)
 	}
 	o.date("ScheduledEnqueueTimeUtc", m.NotBefore)
-	o.number("DeliveryCount", uint64(d.count))
-	o.number("EnqueuedSequenceNumber", d.sequence)
-	o.date("EnqueuedTimeUtc", m.Enqueued)
-	if d.lock != ([16]byte{}) {
-		o.text("LockToken", lockText(d.lock))
-		o.date("LockedUntilUtc", d.until)
+	o.number("DeliveryCount", uint64(d.Count))
+	o.number("EnqueuedSequenceNumber", uint64(d.Sequence))
+	o.date("EnqueuedTimeUtc", d.Enqueued)
+	if !d.Lock.IsZero() {
+		o.text("LockToken", d.Lock.String())
+		o.date("LockedUntilUtc", d.LockedUntil)
 	}
-	o.number("SequenceNumber", d.sequence)
-	o.text("State", string(d.state))
+	o.number("SequenceNumber", uint64(d.Sequence))
+	o.text("State", d.State.String())
 	if m.Dead != nil {
 		o.text("DeadLetterSource", m.Dead.From)
 	}

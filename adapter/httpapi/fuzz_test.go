@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/gatehouse/gatehouse"
+	"github.com/gatehouse/gatehouse/inbox"
 
 	"pgregory.net/rapid"
 )
@@ -25,7 +26,7 @@ func FuzzBroker(f *testing.F) {
 			return
 		}
 		again := new(gatehouse.Message)
-		out := string(appendBroker(nil, &delivered{message: m}))
+		out := string(appendBroker(nil, &inbox.Delivery{Message: m}))
 		if strings.ContainsFunc(out, func(r rune) bool { return r < ' ' || r > '~' }) {
 			t.Fatalf("not fit for a header: %q", out)
 		}
@@ -67,7 +68,7 @@ func FuzzHeaders(f *testing.F) {
 			return
 		}
 		h := http.Header{}
-		writeHeader(h, &delivered{message: m})
+		writeHeader(h, &inbox.Delivery{Message: m})
 		for name, values := range h {
 			for _, v := range values {
 				if name != "Content-Type" && name != "Traceparent" && strings.ContainsFunc(v, func(r rune) bool { return r < ' ' || r > '~' }) {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/gatehouse/gatehouse"
 	"github.com/gatehouse/gatehouse/cloudevents"
+	"github.com/gatehouse/gatehouse/inbox"
 )
 
 const (
@@ -128,8 +129,8 @@ func readEvent(m *gatehouse.Message, h http.Header) error {
 
 // writeHeader describes a delivered message in the headers of a response: as
 // Azure does, and in full as a CloudEvent in binary mode.
-func writeHeader(h http.Header, d *delivered) {
-	m := d.message
+func writeHeader(h http.Header, d *inbox.Delivery) {
+	m := d.Message
 	h["BrokerProperties"] = []string{string(appendBroker(nil, d))}
 	h[headerContentType] = nil // none rather than one that is guessed
 	if m.ContentType != "" {

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/gatehouse/gatehouse"
+	"github.com/gatehouse/gatehouse/inbox"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -138,9 +139,15 @@ func fullMessage() *gatehouse.Message {
 
 func TestWriteHeader(t *testing.T) {
 	t.Parallel()
-	lock, _ := parseLock(lockA)
+	lock, err := inbox.ParseLockToken(lockA)
+	if err != nil {
+		t.Fatal(err)
+	}
 	h := http.Header{}
-	writeHeader(h, &delivered{message: fullMessage(), lock: lock, until: time.Date(2030, 1, 31, 12, 1, 0, 0, time.UTC), count: 2, sequence: 17, state: stateActive})
+	writeHeader(h, &inbox.Delivery{
+		Message: fullMessage(), Lock: lock, LockedUntil: time.Date(2030, 1, 31, 12, 1, 0, 0, time.UTC), Count: 2, Sequence: 17,
+		Enqueued: time.Date(2030, 1, 31, 12, 0, 0, 5e6, time.UTC),
+	})
 	var got strings.Builder
 	for _, name := range slices.Sorted(maps.Keys(h)) {
 		got.WriteString(name + ": " + strings.Join(h[name], " | ") + "\n")
@@ -171,7 +178,7 @@ func TestHeaderRoundTrip(t *testing.T) {
 	t.Parallel()
 	in := fullMessage()
 	h := http.Header{}
-	writeHeader(h, &delivered{message: in, count: 1, sequence: 1})
+	writeHeader(h, &inbox.Delivery{Message: in, Count: 1, Sequence: 1})
 	var wire bytes.Buffer
 	if err := h.Write(&wire); err != nil {
 		t.Fatal(err)

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/gatehouse/gatehouse"
+	"github.com/gatehouse/gatehouse/inbox"
 )
 
 // An operation is what a path stands for; with the method it says what to do.
@@ -71,9 +72,9 @@ type target struct {
 	account  gatehouse.AccountName
 	endpoint gatehouse.EndpointName // also the publisher of opRevokedOne
 	channel  gatehouse.ChannelName
-	dead     bool     // the dead letters of the inbox
-	lock     [16]byte // of opLock, opDeadLetter and opDefer
-	sequence uint64   // of opDeferred
+	dead     bool             // the dead letters of the inbox
+	lock     inbox.LockToken  // of opLock, opDeadLetter and opDefer
+	sequence gatehouse.Offset // of opDeferred
 }
 
 // maxSegments is how many segments the longest path has.
@@ -180,10 +181,11 @@ func (t *target) inbox(rest []string) bool {
 // message reads deferred/{sequence}, or {id}/{lock} and what may follow it.
 // The lock alone says which message is meant; the id is for people.
 func (t *target) message(rest []string) bool {
-	lock, err := parseLock(rest[1])
+	lock, err := inbox.ParseLockToken(strings.TrimSuffix(strings.TrimPrefix(rest[1], "{"), "}"))
 	if err != nil {
 		t.op = opDeferred
-		t.sequence, err = strconv.ParseUint(rest[1], 10, 64)
+		sequence, err := strconv.ParseUint(rest[1], 10, 64)
+		t.sequence = gatehouse.Offset(sequence)
 		return err == nil && len(rest) == 2 && is(rest[0], "deferred")
 	}
 	t.lock = lock

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/gatehouse/gatehouse"
+	"github.com/gatehouse/gatehouse/inbox"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -13,7 +14,7 @@ const lockA = "0190a6e4-7e1b-7c3a-8a52-000102030405"
 
 func TestParsePath(t *testing.T) {
 	t.Parallel()
-	lock, err := parseLock(lockA)
+	lock, err := inbox.ParseLockToken(lockA)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,19 +61,6 @@ func TestOperationTables(t *testing.T) {
 	}
 	if opReceive.allows("GET") || opReceive.allows("OPTIONS") || opReceive.allows("") || !opReceive.allows("DELETE") {
 		t.Error("the methods of opReceive are wrong")
-	}
-}
-
-func TestLockText(t *testing.T) {
-	t.Parallel()
-	lock, err := parseLock(lockA)
-	if err != nil || lockText(lock) != lockA {
-		t.Errorf("%q, %v", lockText(lock), err)
-	}
-	for _, bad := range []string{"", "x", strings.ReplaceAll(lockA, "-", ""), "urn:uuid:" + lockA, lockA + "0"} {
-		if _, err := parseLock(bad); err == nil {
-			t.Errorf("%q taken", bad)
-		}
 	}
 }
 

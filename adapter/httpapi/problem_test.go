@@ -14,18 +14,6 @@ import (
 	"github.com/gatehouse/gatehouse"
 )
 
-func TestAnswersAreTotal(t *testing.T) {
-	t.Parallel()
-	for _, k := range gatehouse.Kinds() {
-		if a, ok := answers[k]; !ok || a.status < 400 || a.title == "" {
-			t.Errorf("kind %v has no answer", k)
-		}
-	}
-	if len(answers) != len(gatehouse.Kinds()) {
-		t.Errorf("%d answers for %d kinds", len(answers), len(gatehouse.Kinds()))
-	}
-}
-
 func fail(t *testing.T, err error, accept string) *httptest.ResponseRecorder {
 	t.Helper()
 	w, r := httptest.NewRecorder(), httptest.NewRequest(http.MethodPost, "/a/b", nil)

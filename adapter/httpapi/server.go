@@ -1,0 +1,170 @@
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/gatehouse/gatehouse"
+	"github.com/gatehouse/gatehouse/gate"
+)
+
+// A server answers the requests of one listener.
+type server struct {
+	*Options
+	gate     *gate.Gate
+	protocol string
+	stopping context.Context // done when Serve is told to stop
+	requests sync.WaitGroup
+}
+
+// A call is a request with what is known of it once its session is open.
+type call struct {
+	*server
+	w       http.ResponseWriter
+	r       *http.Request
+	target  target
+	session *gate.Session
+}
+
+// ServeHTTP answers one request: find out what it is about, open or find its
+// session, do it, and turn an error into an answer.
+func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.requests.Add(1)
+	defer s.requests.Done()
+	conn := connectionOf(r.Context())
+	conn.from.spoke(conn)
+	t, ok := parsePath(r.URL.EscapedPath())
+	if !ok || s.Revoker == nil && t.op >= opRevoked {
+		s.fail(w, r, gatehouse.Errorf(gatehouse.NotFound, "nothing is at this address; an endpoint sends to /ACCOUNT/publishers/ENDPOINT/messages and receives from /ACCOUNT/inboxes/ENDPOINT/messages/head"))
+		return
+	}
+	origin := r.Header.Get("Origin")
+	if r.Method == http.MethodOptions {
+		preflight(w, r, t.op, origin)
+		return
+	}
+	if !t.op.allows(r.Method) {
+		s.refuseMethod(w, r, t.op)
+		return
+	}
+	l, err := s.open(conn, r, &t, origin)
+	if err != nil {
+		if conn.failedTooOften() {
+			w.Header().Set("Connection", "close")
+		}
+		s.fail(w, r, err)
+		return
+	}
+	defer conn.give(l)
+	if origin != "" {
+		exposeTo(w.Header(), origin)
+	}
+	c := call{server: s, w: w, r: r, target: t, session: l.session}
+	if err := c.do(); err != nil {
+		s.fail(w, r, err)
+	}
+}
+
+// open returns the session for the request's credentials and address.
+func (s *server) open(conn *connection, r *http.Request, t *target, origin string) (*lease, error) {
+	key := sessionKey{
+		authorization: authorization(r.Header), origin: origin, need: need[t.op],
+		account: t.account, endpoint: t.endpoint, channel: t.channel,
+	}
+	if t.op >= opRevoked {
+		key.endpoint = "" // the account is managed, not the endpoint
+	}
+	return conn.take(key, func() (*gate.Session, error) {
+		shown, err := credentials(r, key.authorization)
+		if err != nil {
+			return nil, err
+		}
+		// Other requests may come to share the session: it must not depend on
+		// this one.
+		return s.gate.Open(context.WithoutCancel(r.Context()), conn.attempt(&key, shown, s.protocol, r.TLS != nil))
+	})
+}
+
+func (c *call) do() error {
+	switch c.target.op {
+	case opSend, opProduce:
+		return c.send()
+	case opPeek:
+		return c.peek()
+	case opReceive:
+		return c.receive()
+	case opDeferred:
+		return c.receiveDeferred()
+	case opLock:
+		return c.settle()
+	case opDeadLetter:
+		return c.deadLetter()
+	case opDefer:
+		return c.deferMessage()
+	case opRevoked:
+		return c.listRevoked()
+	case opRevokedOne:
+		return c.revoke()
+	}
+	return gatehouse.Errorf(gatehouse.Internal, "operation %d has no code", c.target.op)
+}
+
+// errGone says that there is nobody to answer.
+var errGone = errors.New("the client is gone")
+
+// fail answers with an error. If the request failed because its client is gone
+// the connection is cut, for no answer to go out that says it went well.
+func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
+	if err == errGone || r.Context().Err() != nil && gatehouse.KindOf(err) == gatehouse.Internal { //nolint:errorlint // ours, bare
+		panic(http.ErrAbortHandler)
+	}
+	newProblem(s.Logger, r, err).write(w, r)
+}
+
+func (s *server) refuseMethod(w http.ResponseWriter, r *http.Request, op operation) {
+	w.Header().Set("Allow", allowed[op])
+	p := newProblem(s.Logger, r, gatehouse.Errorf(gatehouse.Invalid, "this address does not take %s; it takes %s", r.Method, allowed[op]))
+	p.Title, p.Status = "Method not allowed", http.StatusMethodNotAllowed
+	p.write(w, r)
+}
+
+// preflightAge is how long a browser may keep the answer to a preflight.
+const preflightAge = "600"
+
+// preflight answers OPTIONS. A browser asks without credentials, so that there
+// is nothing to decide yet: whether the page's origin is let in, the gate says
+// when the request itself comes.
+func preflight(w http.ResponseWriter, r *http.Request, op operation, origin string) {
+	h := w.Header()
+	h.Set("Allow", allowed[op])
+	if origin != "" {
+		h.Set("Access-Control-Allow-Origin", origin)
+		h.Set("Access-Control-Allow-Methods", strings.TrimSuffix(allowed[op], ", OPTIONS"))
+		h.Set("Access-Control-Max-Age", preflightAge)
+		if asked := r.Header.Get("Access-Control-Request-Headers"); asked != "" {
+			h.Set("Access-Control-Allow-Headers", asked)
+		}
+		h.Set("Vary", "Origin, Access-Control-Request-Headers")
+	}
+	w.WriteHeader(http.StatusNoContent)
+}
+
+// exposeTo lets a page of an origin that the gate has accepted read the answer.
+func exposeTo(h http.Header, origin string) {
+	h.Set("Access-Control-Allow-Origin", origin)
+	h.Set("Access-Control-Expose-Headers", "*")
+	h.Set("Vary", "Origin")
+}
+
+// allowTime gives a request that waits for messages the time it needs, beyond
+// what the server's timeouts allow.
+func (c *call) allowTime(wait time.Duration) {
+	control := http.NewResponseController(c.w)
+	// A connection that cannot do this is gone, which shows soon enough.
+	_ = control.SetReadDeadline(time.Time{})
+	_ = control.SetWriteDeadline(time.Now().Add(wait + c.WriteTime))
+}

@@ -1,0 +1,94 @@
+package gate
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/gatehouse/gatehouse"
+	"github.com/gatehouse/gatehouse/channel"
+	"github.com/gatehouse/gatehouse/engine"
+)
+
+// ScheduleHandler is the name under which scheduled messages that may not pass
+// when they are due become dead letters, of the channel they were meant for.
+const ScheduleHandler = "$schedule"
+
+// runSchedule releases the scheduled messages of a shard. Whether a message
+// may pass, and where to, is decided again when it is due: rules may have
+// changed, its sender may be gone.
+func (g *Gate) runSchedule(ctx context.Context, shard engine.Shard) error {
+	return g.Channels.RunSchedule(ctx, shard, g.release)
+}
+
+// release returns what is to be stored of a message that is due.
+func (g *Gate) release(d *channel.Due) []engine.Record {
+	if d.Err != nil {
+		g.Logger.Error("a scheduled message is damaged and given up", "error", d.Err)
+		return nil
+	}
+	m, now := d.Message, time.Now()
+	meant := m.Channel
+	m.Channel = ""
+	channels, err := g.routeDue(d.Account, meant, m, now)
+	if err == nil {
+		m.Enqueued = now
+		return channel.Records(d.Account, m, channels...)
+	}
+	if f := g.Events.Refused; f != nil {
+		f("schedule", gatehouse.KindOf(err))
+	}
+	return []engine.Record{channel.DeadRecord(channel.ID{Account: d.Account, Channel: meant}, ScheduleHandler, m, gatehouse.DeadLetter{
+		Reason: reasonOf(err), Description: "when the message was due: " + err.Error(), From: m.Source, Time: now,
+	})}
+}
+
+// routeDue decides about a message that is due as Submit would. It was counted
+// against rates when it was accepted.
+func (g *Gate) routeDue(name gatehouse.AccountName, meant gatehouse.ChannelName, m *gatehouse.Message, now time.Time) ([]gatehouse.ChannelName, error) {
+	sender, isEndpoint := senderOf(m)
+	v := newView(g.snapshot.Load(), name, sender, nil)
+	if err := v.accountStands(name); err != nil {
+		return nil, err
+	}
+	if !isEndpoint { // trusted code, which named its channel
+		if v.account.Channel(meant) == nil {
+			return nil, gatehouse.Errorf(gatehouse.NotFound, "account %q has no channel %q any more", name, meant)
+		}
+		return []gatehouse.ChannelName{meant}, nil
+	}
+	if err := v.partyStands(name, sender, gatehouse.RightSend); err != nil {
+		return nil, err
+	}
+	return v.ingress(nil, sender, m, now, nil)
+}
+
+// senderOf returns the endpoint that sent m; ok is false, and there is none, for
+// trusted code.
+func senderOf(m *gatehouse.Message) (name gatehouse.EndpointName, ok bool) {
+	const segment = "/endpoints/"
+	if i := strings.LastIndex(m.Source, segment); i >= 0 {
+		return gatehouse.EndpointName(m.Source[i+len(segment):]), true
+	}
+	return "", false
+}
+
+// senderKey is the ordering key of a message that has none of its own.
+func senderKey(m *gatehouse.Message) string {
+	if e, ok := senderOf(m); ok {
+		return gatehouse.Fold(e)
+	}
+	return m.Source
+}
+
+// reasonOf is the reason of a dead letter for a refusal.
+func reasonOf(err error) string {
+	switch kind := gatehouse.KindOf(err); kind {
+	case gatehouse.Forbidden:
+		return ReasonForbidden
+	case gatehouse.NotFound:
+		return ReasonNoChannel
+	default:
+		return kind.String()
+	}
+}
