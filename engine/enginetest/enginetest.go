@@ -13,9 +13,10 @@ import (
 
 // A Harness is an engine to prove. All but Open may be nil: what needs it is
 // skipped then. Its functions are called by many tests at once, and fail t if
-// they cannot do what they are to do. The suite closes the engines they return
-// when the test ends, even those it has closed before; folders and the like
-// are the Harness's own, by t.Cleanup.
+// they cannot do what they are to do. Each takes engines that any of them has
+// returned. The suite closes the engines they return when the test ends, even
+// those it has closed before; folders and the like are the Harness's own, by
+// t.Cleanup.
 type Harness struct {
 	// Open returns an empty engine of at least two shards, on storage of its
 	// own.
@@ -39,6 +40,9 @@ type Harness struct {
 	// returns the engine to read it with: e, or another over the same storage
 	// if e had to be closed for it.
 	Corrupt func(t *testing.T, e engine.Engine, p Place) engine.Engine
+
+	// Runs is how many random runs the model tests make of each sort; 0: 12.
+	Runs int
 }
 
 // A Fault is a way to fail, such as a full disk.

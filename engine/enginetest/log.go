@@ -299,7 +299,7 @@ func retainBytes(r *rig) {
 func retainAge(r *rig) {
 	log := r.e.Log(0, "log")
 	r.fill("log", 256) // 4 MiB
-	later()
+	_ = later()
 	r.ok(log.Retain(r.ctx, time.Hour, 0))
 	r.ok(log.Retain(r.ctx, 0, 0))
 	if bytes, _ := r.keptBytes("log"); bytes != 4<<20 {
@@ -328,7 +328,7 @@ func retainAge(r *rig) {
 	if old > slack(0) {
 		r.t.Fatalf("%d bytes of old records are left", old)
 	}
-	later()
+	_ = later()
 	r.ok(log.Retain(r.ctx, time.Nanosecond, 0))
 	if bytes, _ := r.keptBytes("log"); bytes > slack(0) {
 		r.t.Fatalf("%d bytes left though all are old", bytes)

@@ -60,6 +60,24 @@ func (r *rig) ok(err error) {
 	}
 }
 
+// eventually tries until there is no error. Errors may only be of kind
+// Unavailable: storage recovers.
+func (r *rig) eventually(try func() error) {
+	r.t.Helper()
+	for pause := time.Millisecond; ; pause = min(2*pause, 100*time.Millisecond) {
+		err := try()
+		if err == nil {
+			return
+		}
+		r.kind(err, gatehouse.Unavailable)
+		select {
+		case <-time.After(pause):
+		case <-r.ctx.Done():
+			r.t.Fatalf("it did not recover: %v", err)
+		}
+	}
+}
+
 // kind fails the test if err is not of kind k.
 func (r *rig) kind(err error, k gatehouse.Kind) {
 	r.t.Helper()

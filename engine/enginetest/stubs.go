@@ -1,3 +1,0 @@
-package enginetest
-
-var reopenTests, corruptTests, faultTests, crashTests, modelTests []test
