@@ -10,6 +10,7 @@ import (
 
 	"github.com/gatehouse/gatehouse"
 	"github.com/gatehouse/gatehouse/auth"
+	"github.com/gatehouse/gatehouse/directory/vault"
 )
 
 // Keys of an endpoint or a policy are sealed together, in a fixed order: two
@@ -23,6 +24,9 @@ const (
 	MaxKey = 256
 
 	randomKey = 32 // bytes of a key that is made
+	keyText   = 44 // characters of its base64
+
+	maxBound = 3 * gatehouse.MaxName
 )
 
 // newKey makes a key.
@@ -57,28 +61,38 @@ func bound(dst []byte, account string, k Kind, name string) []byte {
 }
 
 func (d *Directory) seal(account string, k Kind, name string, keys []string) string {
-	var plain []byte
+	plain := make([]byte, 0, keysPerEndpoint*(randomKey+1))
 	for _, key := range keys {
-		raw, err := base64.StdEncoding.DecodeString(key)
-		switch {
-		case key == "":
-			plain = append(plain, 0)
-		case err == nil && len(raw) == randomKey && base64.StdEncoding.EncodeToString(raw) == key:
-			plain = append(append(plain, 1), raw...)
-		default:
-			plain = append(binary.AppendUvarint(plain, uint64(len(key))+2), key...)
+		plain = appendKey(plain, key)
+	}
+	sealed := make([]byte, 0, len(plain)+vault.Overhead)
+	return string(d.opts.Vault.Seal(sealed, plain, bound(make([]byte, 0, maxBound), account, k, name)))
+}
+
+func appendKey(dst []byte, key string) []byte {
+	if key == "" {
+		return append(dst, 0)
+	}
+	var raw [randomKey + 1]byte // the padding of 44 characters may stand for one byte more
+	var again [keyText]byte
+	if len(key) == keyText {
+		n, err := base64.StdEncoding.Decode(raw[:], []byte(key))
+		base64.StdEncoding.Encode(again[:], raw[:randomKey])
+		if err == nil && n == randomKey && string(again[:]) == key {
+			return append(append(dst, 1), raw[:randomKey]...)
 		}
 	}
-	var space [400]byte
-	return string(d.opts.Vault.Seal(nil, plain, bound(space[:0], account, k, name)))
+	return append(binary.AppendUvarint(dst, uint64(len(key))+2), key...)
 }
 
 // unseal returns the keys from, up to but not including to, of those sealed
 // together.
 func (d *Directory) unseal(account string, k Kind, name, sealed string, from, to int, dst []string) ([]string, error) {
-	var space [400]byte
-	var room [256]byte
-	plain, err := d.opts.Vault.Open(room[:0], []byte(sealed), bound(space[:0], account, k, name))
+	// One buffer for all: what goes through the cipher cannot stay on the stack.
+	b := bound(make([]byte, 0, maxBound+2*len(sealed)), account, k, name)
+	end := len(b)
+	b = append(b, sealed...)
+	plain, err := d.opts.Vault.Open(b[len(b):], b[end:], b[:end])
 	if err != nil {
 		return nil, gatehouse.Wrap(gatehouse.Internal, err, fmt.Sprintf("the keys of %s %q of account %q cannot be read: %s", k, name, account, err))
 	}
@@ -236,25 +250,31 @@ func (r *keyring) give(from int, field string, given []string) (fault, why strin
 	}
 	pair := r.keys[from : from+keysPerPolicy]
 	for i, key := range given {
-		name := fmt.Sprintf("%s[%d]", field, i)
 		if why := checkKey(key); why != "" {
-			return name, why
+			return keyField(field, i), why
 		}
 		if key != pair[i] {
 			pair[i] = key
-			r.changed = append(r.changed, name)
+			r.changed = append(r.changed, keyField(field, i))
 		}
 	}
 	for i := range pair {
 		if pair[i] == "" {
 			pair[i] = newKey()
-			r.changed = append(r.changed, fmt.Sprintf("%s[%d]", field, i))
+			r.changed = append(r.changed, keyField(field, i))
 		}
 	}
 	if pair[0] == pair[1] {
 		return field, "the primary and the secondary key are the same; they must differ, or replacing one would not take it out of use"
 	}
 	return "", ""
+}
+
+func keyField(field string, i int) string {
+	if i == 0 {
+		return field + "[0]"
+	}
+	return field + "[1]"
 }
 
 // rotate makes a new key at a place.

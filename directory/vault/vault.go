@@ -85,15 +85,15 @@ func keyID(key []byte) byte {
 func (v *Vault) Seal(dst, secret, bound []byte) []byte {
 	start := len(dst)
 	dst = append(dst, version, v.current)
-	var nonce [nonceSize]byte
-	rand.Read(nonce[:]) //nolint:errcheck // it never fails
-	dst = append(dst, nonce[:]...)
-	var space [256]byte
-	return v.keys[v.current].Seal(dst, nonce[:], secret, with(space[:0], dst[start:start+headerSize], bound))
+	dst = append(dst, make([]byte, nonceSize)...)
+	rand.Read(dst[start+headerSize:]) //nolint:errcheck // it never fails
+	return v.keys[v.current].Seal(dst, dst[start+headerSize:], secret, with(dst[start:start+headerSize], bound))
 }
 
 // with returns what is authenticated beside the secret.
-func with(dst, header, bound []byte) []byte { return append(append(dst, header...), bound...) }
+func with(header, bound []byte) []byte {
+	return append(append(make([]byte, 0, len(header)+len(bound)), header...), bound...)
+}
 
 // Open appends the secret to dst. The error, of kind Internal, says whether
 // the vault has no such key or what was sealed is not what is being opened.
@@ -108,8 +108,7 @@ func (v *Vault) Open(dst, sealed, bound []byte) ([]byte, error) {
 	if aead == nil {
 		return nil, gatehouse.Errorf(gatehouse.Internal, "a secret was encrypted with a key that is not there; put back the encryption key it was made with")
 	}
-	var space [256]byte
-	plain, err := aead.Open(dst, sealed[headerSize:headerSize+nonceSize], sealed[headerSize+nonceSize:], with(space[:0], sealed[:headerSize], bound))
+	plain, err := aead.Open(dst, sealed[headerSize:headerSize+nonceSize], sealed[headerSize+nonceSize:], with(sealed[:headerSize], bound))
 	if err != nil {
 		return nil, gatehouse.Wrap(gatehouse.Internal, err, "an encrypted secret does not open: it was changed, belongs to another row, or was encrypted with another key")
 	}
