@@ -20,7 +20,7 @@ func (s *server) environment(api huma.API) {
 func (s *server) accounts(api huma.API) {
 	type T = directory.AccountSpec
 	const all, one = "/accounts", "/accounts/{account}"
-	huma.Register(api, operation(http.MethodGet, all, "list-accounts", "List accounts", "accounts"), func(_ context.Context, in *page) (*listed[T], error) {
+	huma.Register(api, operation(http.MethodGet, all, "list-accounts", "List accounts", "accounts"), func(_ context.Context, in *Page) (*listed[T], error) {
 		out := new(listed[T])
 		out.Body.Items = []Definition[T]{}
 		for a := range s.Directory.Current().Accounts() {
@@ -39,7 +39,7 @@ func (s *server) accounts(api huma.API) {
 		}
 		return out, nil
 	})
-	huma.Register(api, operation(http.MethodGet, one, "get-account", "Show one account", "accounts"), func(_ context.Context, in *accountPath) (*definitionOutput[T], error) {
+	huma.Register(api, operation(http.MethodGet, one, "get-account", "Show one account", "accounts"), func(_ context.Context, in *AccountPath) (*definitionOutput[T], error) {
 		a, err := s.account(in.Account)
 		if err != nil {
 			return nil, s.fail(err)
@@ -51,19 +51,19 @@ func (s *server) accounts(api huma.API) {
 		return &definitionOutput[T]{Status: http.StatusOK, ETag: tag(row.Revision), Body: definitionOf[T](&row)}, nil
 	})
 	put := operation(http.MethodPut, one, "put-account", "Create or replace one account", "accounts")
-	put.RequestBody = bodyOf[T](api)
+	put.RequestBody, put.SkipValidateBody = bodyOf[T](api), true
 	huma.Register(api, put, func(ctx context.Context, in *struct {
-		accountPath
-		written
+		AccountPath
+		Written
 	},
 	) (*definitionOutput[T], error) {
-		return put1[T](ctx, s, in.Account, in.Account, &in.written)
+		return put1[T](ctx, s, in.Account, in.Account, &in.Written)
 	})
 	huma.Register(api, operation(http.MethodDelete, one, "delete-account", "Delete an account and everything in it", "accounts"), func(ctx context.Context, in *struct {
-		accountPath
-		conditions
+		AccountPath
+		Conditions
 	},
 	) (*struct{}, error) {
-		return nil, s.delete(ctx, in.Account, directory.KindAccount, in.Account, &in.conditions)
+		return nil, s.delete(ctx, in.Account, directory.KindAccount, in.Account, &in.Conditions)
 	})
 }

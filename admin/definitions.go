@@ -34,20 +34,26 @@ type Definition[T any] struct {
 	Keys any `json:"keys,omitempty" doc:"Only in the answer to its creation"`
 }
 
+// What paths, queries, headers and bodies of operations have in common. The
+// names are exported because that is how huma finds the fields.
 type (
-	accountPath struct {
+	// AccountPath names an account.
+	AccountPath struct {
 		Account string `path:"account" maxLength:"128" doc:"Name of the account"`
 	}
-	namePath struct {
-		accountPath
+	// NamePath names a definition in an account.
+	NamePath struct {
+		AccountPath
 		Name string `path:"name" maxLength:"128" doc:"Name of the definition"`
 	}
-	conditions struct {
+	// Conditions say what must be true of what is changed.
+	Conditions struct {
 		IfMatch     string `header:"If-Match" doc:"ETag that the definition must have"`
 		IfNoneMatch string `header:"If-None-Match" doc:"An asterisk: it must not exist yet"`
 	}
-	written struct {
-		conditions
+	// Written is a definition that the operation reads itself, strictly.
+	Written struct {
+		Conditions
 		RawBody []byte `contentType:"application/json"`
 	}
 	definitionOutput[T any] struct {
@@ -55,11 +61,11 @@ type (
 		ETag   string `header:"ETag"`
 		Body   Definition[T]
 	}
-	page struct {
+	// Page says which part of a list is wanted.
+	Page struct {
 		After string `query:"after" doc:"Only what comes behind this name"`
 		Limit int    `query:"limit" minimum:"1" maximum:"1000" default:"100"`
 	}
-	// Listed is a page of definitions.
 	listed[T any] struct {
 		Body struct {
 			Items []Definition[T] `json:"items"`
@@ -78,7 +84,7 @@ type spec[T any] interface {
 func tag(revision uint64) string { return `"` + strconv.FormatUint(revision, 10) + `"` }
 
 // condition reads If-Match and If-None-Match.
-func (c *conditions) condition() (uint64, error) {
+func (c *Conditions) condition() (uint64, error) {
 	switch {
 	case c.IfNoneMatch == "*":
 		return directory.Absent, nil
@@ -113,12 +119,12 @@ func definitions[T any, P spec[T]](s *server, api huma.API, plural string, kind 
 	all, one := "/accounts/{account}/"+plural, "/accounts/{account}/"+plural+"/{name}"
 	singular := kind.String()
 	huma.Register(api, operation(http.MethodGet, all, "list-"+plural, "List "+plural, plural), func(_ context.Context, in *struct {
-		accountPath
-		page
-		search
+		AccountPath
+		Page
+		Search
 	},
 	) (*listed[T], error) {
-		rows, more, err := s.rows(kind, in.Account, &in.page, &in.search)
+		rows, more, err := s.rows(kind, in.Account, &in.Page, &in.Search)
 		if err != nil {
 			return nil, s.fail(err)
 		}
@@ -132,7 +138,7 @@ func definitions[T any, P spec[T]](s *server, api huma.API, plural string, kind 
 		}
 		return out, nil
 	})
-	huma.Register(api, operation(http.MethodGet, one, "get-"+singular, "Show one "+singular, plural), func(_ context.Context, in *namePath) (*definitionOutput[T], error) {
+	huma.Register(api, operation(http.MethodGet, one, "get-"+singular, "Show one "+singular, plural), func(_ context.Context, in *NamePath) (*definitionOutput[T], error) {
 		a, err := s.account(in.Account)
 		if err != nil {
 			return nil, s.fail(err)
@@ -144,20 +150,20 @@ func definitions[T any, P spec[T]](s *server, api huma.API, plural string, kind 
 		return &definitionOutput[T]{Status: http.StatusOK, ETag: tag(row.Revision), Body: definitionOf[T, P](&row)}, nil
 	})
 	put := operation(http.MethodPut, one, "put-"+singular, "Create or replace one "+singular, plural)
-	put.RequestBody = bodyOf[T](api)
+	put.RequestBody, put.SkipValidateBody = bodyOf[T](api), true
 	huma.Register(api, put, func(ctx context.Context, in *struct {
-		namePath
-		written
+		NamePath
+		Written
 	},
 	) (*definitionOutput[T], error) {
-		return put1[T, P](ctx, s, in.Account, in.Name, &in.written)
+		return put1[T, P](ctx, s, in.Account, in.Name, &in.Written)
 	})
 	huma.Register(api, operation(http.MethodDelete, one, "delete-"+singular, "Delete one "+singular, plural), func(ctx context.Context, in *struct {
-		namePath
-		conditions
+		NamePath
+		Conditions
 	},
 	) (*struct{}, error) {
-		return nil, s.delete(ctx, in.Account, kind, in.Name, &in.conditions)
+		return nil, s.delete(ctx, in.Account, kind, in.Name, &in.Conditions)
 	})
 }
 
@@ -172,7 +178,7 @@ func definitionOf[T any, P spec[T]](row *directory.Row) Definition[T] {
 }
 
 // put1 creates or replaces one definition.
-func put1[T any, P spec[T]](ctx context.Context, s *server, account, name string, in *written) (*definitionOutput[T], error) {
+func put1[T any, P spec[T]](ctx context.Context, s *server, account, name string, in *Written) (*definitionOutput[T], error) {
 	wanted, err := decode[T](in.RawBody)
 	if err != nil {
 		return nil, s.fail(err)
@@ -219,7 +225,7 @@ func (s *server) newKeys(k directory.Kind, account, name string) (any, error) {
 	return nil, nil
 }
 
-func (s *server) delete(ctx context.Context, account string, k directory.Kind, name string, c *conditions) error {
+func (s *server) delete(ctx context.Context, account string, k directory.Kind, name string, c *Conditions) error {
 	revision, err := c.condition()
 	if err != nil {
 		return s.fail(err)
@@ -257,19 +263,19 @@ func adoptName(s directory.Spec, name string) error {
 	return nil
 }
 
-// search limits a list of endpoints; other kinds take only the page.
-type search struct {
+// Search limits a list of endpoints; other kinds take only the page.
+type Search struct {
 	Prefix string `query:"prefix" doc:"Endpoints only: how the name begins"`
 	Glob   string `query:"glob" doc:"Endpoints only: the whole name, with * and ?"`
 	Labels string `query:"labels" doc:"Endpoints only: selector such as site=oslo,kind!=test"`
 }
 
-func (s *server) rows(k directory.Kind, account string, p *page, q *search) (rows []directory.Row, more bool, err error) {
+func (s *server) rows(k directory.Kind, account string, p *Page, q *Search) (rows []directory.Row, more bool, err error) {
 	a, err := s.account(account)
 	if err != nil {
 		return nil, false, err
 	}
-	if *q == (search{}) {
+	if *q == (Search{}) {
 		rows = a.Rows(k, p.After, p.Limit+1)
 		more = len(rows) > p.Limit
 		return rows[:min(len(rows), p.Limit)], more, nil

@@ -34,7 +34,7 @@ type Connection struct {
 func (s *server) explain(api huma.API) {
 	huma.Register(api, operation(http.MethodPost, "/accounts/{account}/explain", "explain", "Tell what would become of a message, and every rule that was looked at", "explain"),
 		func(_ context.Context, in *struct {
-			accountPath
+			AccountPath
 			Body Question
 		},
 		) (*struct{ Body gate.Answer }, error) {

@@ -25,7 +25,7 @@ type Applied struct {
 // files registers the operations on declarative files.
 func (s *server) files(api huma.API) {
 	apply := operation(http.MethodPost, "/apply", "apply", "Make an account what a file says, all of it or nothing", "files")
-	apply.RequestBody = bodyOf[directory.File](api)
+	apply.RequestBody, apply.SkipValidateBody = bodyOf[directory.File](api), true
 	apply.MaxBodyBytes = maxFile
 	huma.Register(api, apply, func(ctx context.Context, in *struct {
 		Prune   bool   `query:"prune" doc:"Delete what the file does not have, in the sections it has"`
@@ -54,7 +54,7 @@ func (s *server) files(api huma.API) {
 		return &struct{ Body Applied }{Applied{Changes: diff, DryRun: in.DryRun}}, nil
 	})
 	huma.Register(api, operation(http.MethodGet, "/accounts/{account}/file", "export-file", "The file that describes an account, without keys", "files"),
-		func(_ context.Context, in *accountPath) (*struct{ Body *directory.File }, error) {
+		func(_ context.Context, in *AccountPath) (*struct{ Body *directory.File }, error) {
 			f, err := s.Directory.Export(gatehouse.AccountName(in.Account))
 			return &struct{ Body *directory.File }{f}, s.fail(err)
 		})

@@ -49,7 +49,7 @@ type DeadLetter struct {
 func (s *server) inboxes(api huma.API) {
 	const one = "/accounts/{account}/endpoints/{name}/inbox"
 	huma.Register(api, operation(http.MethodGet, one, "get-inbox", "What an inbox holds; it reads all of it", "inboxes"),
-		func(ctx context.Context, in *namePath) (*struct{ Body Depth }, error) {
+		func(ctx context.Context, in *NamePath) (*struct{ Body Depth }, error) {
 			k, err := s.inboxKey(in, false)
 			if err != nil {
 				return nil, s.fail(err)
@@ -64,13 +64,13 @@ func (s *server) inboxes(api huma.API) {
 		})
 	huma.Register(api, operation(http.MethodGet, one+"/messages", "peek-inbox", "Look at messages without taking them", "inboxes"),
 		func(ctx context.Context, in *struct {
-			namePath
+			NamePath
 			Dead  bool   `query:"dead" doc:"Look at the dead letters"`
 			From  uint64 `query:"from" doc:"First sequence number"`
 			Limit int    `query:"limit" minimum:"1" maximum:"1000" default:"100"`
 		},
 		) (*struct{ Body []Waiting }, error) {
-			k, err := s.inboxKey(&in.namePath, in.Dead)
+			k, err := s.inboxKey(&in.NamePath, in.Dead)
 			if err != nil {
 				return nil, s.fail(err)
 			}
@@ -86,7 +86,7 @@ func (s *server) inboxes(api huma.API) {
 		})
 	huma.Register(api, operation(http.MethodPost, one+"/resubmit", "resubmit-dead-letters", "Put dead letters back into the inbox, if they are still authorized", "inboxes"),
 		func(ctx context.Context, in *struct {
-			namePath
+			NamePath
 			Body struct {
 				Sequences []uint64 `json:"sequences,omitempty" doc:"Of the dead letters; none: all"`
 			}
@@ -109,12 +109,12 @@ func (s *server) inboxes(api huma.API) {
 		})
 	huma.Register(api, operation(http.MethodPost, one+"/purge", "purge-inbox", "Remove messages from an inbox or its dead letters, but not those under a lock", "inboxes"),
 		func(ctx context.Context, in *struct {
-			namePath
+			NamePath
 			Dead   bool      `query:"dead" doc:"Purge the dead letters"`
 			Before time.Time `query:"before" doc:"Only what was put before this time"`
 		},
 		) (*struct{ Body Purged }, error) {
-			k, err := s.inboxKey(&in.namePath, in.Dead)
+			k, err := s.inboxKey(&in.NamePath, in.Dead)
 			if err != nil {
 				return nil, s.fail(err)
 			}
@@ -140,7 +140,7 @@ type Purged struct {
 }
 
 // inboxKey names the inbox of an endpoint that exists.
-func (s *server) inboxKey(in *namePath, dead bool) (inbox.Key, error) {
+func (s *server) inboxKey(in *NamePath, dead bool) (inbox.Key, error) {
 	a, err := s.account(in.Account)
 	if err != nil {
 		return inbox.Key{}, err

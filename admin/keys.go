@@ -25,14 +25,15 @@ type EndpointKeys struct {
 
 func keysOf(p auth.KeyPair) Keys { return Keys{p.Primary, p.Secondary} }
 
-type whichKey struct {
+// WhichKey says which of two keys is meant.
+type WhichKey struct {
 	Key string `json:"key" enum:"primary,secondary" doc:"Which of the two is replaced"`
 }
 
 func (s *server) keys(api huma.API) {
 	const endpoint, policy = "/accounts/{account}/endpoints/{name}", "/accounts/{account}/policies/{name}"
 	huma.Register(api, operation(http.MethodPost, endpoint+"/reveal", "reveal-endpoint-keys", "Show the keys of an endpoint; this is noted", "keys"),
-		func(ctx context.Context, in *namePath) (*struct{ Body EndpointKeys }, error) {
+		func(ctx context.Context, in *NamePath) (*struct{ Body EndpointKeys }, error) {
 			k, err := s.Directory.Reveal(gatehouse.AccountName(in.Account), gatehouse.EndpointName(in.Name))
 			if err != nil {
 				return nil, s.fail(err)
@@ -42,10 +43,10 @@ func (s *server) keys(api huma.API) {
 		})
 	huma.Register(api, operation(http.MethodPost, endpoint+"/rotate", "rotate-endpoint-key", "Replace a key of an endpoint; what the old one opened ends", "keys"),
 		func(ctx context.Context, in *struct {
-			namePath
+			NamePath
 			Body struct {
 				Policy string `json:"policy" enum:"send,listen"`
-				whichKey
+				WhichKey
 			}
 		},
 		) (*struct{ Body Keys }, error) {
@@ -57,7 +58,7 @@ func (s *server) keys(api huma.API) {
 			return &struct{ Body Keys }{keysOf(k)}, nil
 		})
 	huma.Register(api, operation(http.MethodPost, policy+"/reveal", "reveal-policy-keys", "Show the keys of a policy; this is noted", "keys"),
-		func(ctx context.Context, in *namePath) (*struct{ Body Keys }, error) {
+		func(ctx context.Context, in *NamePath) (*struct{ Body Keys }, error) {
 			k, err := s.Directory.RevealPolicy(gatehouse.AccountName(in.Account), gatehouse.PolicyName(in.Name))
 			if err != nil {
 				return nil, s.fail(err)
@@ -67,8 +68,8 @@ func (s *server) keys(api huma.API) {
 		})
 	huma.Register(api, operation(http.MethodPost, policy+"/rotate", "rotate-policy-key", "Replace a key of a policy; what the old one opened ends", "keys"),
 		func(ctx context.Context, in *struct {
-			namePath
-			Body whichKey
+			NamePath
+			Body WhichKey
 		},
 		) (*struct{ Body Keys }, error) {
 			k, err := s.Directory.RotatePolicy(ctx, gatehouse.AccountName(in.Account), gatehouse.PolicyName(in.Name), directory.Which(in.Body.Key))
@@ -91,7 +92,7 @@ func (s *server) revocation(api huma.API) {
 	} {
 		huma.Register(api, operation(http.MethodPost, "/accounts/{account}/endpoints/{name}/"+o.verb, o.verb+"-endpoint", o.summary, "endpoints"),
 			func(ctx context.Context, in *struct {
-				namePath
+				NamePath
 				Send   bool `query:"send" doc:"Only the publisher, unless listen is given too"`
 				Listen bool `query:"listen" doc:"Only the inbox, unless send is given too"`
 			},

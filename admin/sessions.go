@@ -14,7 +14,7 @@ import (
 // sessions registers who is connected.
 func (s *server) sessions(api huma.API) {
 	huma.Register(api, operation(http.MethodGet, "/accounts/{account}/sessions", "list-sessions", "Who is connected, how and since when", "sessions"),
-		func(_ context.Context, in *accountPath) (*struct{ Body []gate.Info }, error) {
+		func(_ context.Context, in *AccountPath) (*struct{ Body []gate.Info }, error) {
 			out := []gate.Info{}
 			for _, session := range s.Gate.Sessions(gatehouse.AccountName(in.Account)) {
 				out = append(out, session.Info())
@@ -23,7 +23,7 @@ func (s *server) sessions(api huma.API) {
 		})
 	huma.Register(api, operation(http.MethodDelete, "/accounts/{account}/sessions/{id}", "end-session", "End a session; its client may come again", "sessions"),
 		func(ctx context.Context, in *struct {
-			accountPath
+			AccountPath
 			ID string `path:"id"`
 		},
 		) (*struct{}, error) {
@@ -46,7 +46,7 @@ type Replayed struct {
 // handlers registers what can be done with handlers beside defining them.
 func (s *server) handlers(api huma.API) {
 	huma.Register(api, operation(http.MethodPost, "/accounts/{account}/handlers/{name}/replay", "replay-dead-letters", "Give the dead letters of a handler to it again", "handlers"),
-		func(ctx context.Context, in *namePath) (*struct{ Body Replayed }, error) {
+		func(ctx context.Context, in *NamePath) (*struct{ Body Replayed }, error) {
 			a, err := s.account(in.Account)
 			if err != nil {
 				return nil, s.fail(err)

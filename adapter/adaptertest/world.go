@@ -51,9 +51,10 @@ func PolicyKey() string { return "key-of-policy-" + Policy }
 
 // A World is a real gate with a few definitions, over an engine.
 type World struct {
-	Gate      *gate.Gate
-	Directory *directory.Directory
-	t         testing.TB
+	Gate       *gate.Gate
+	Directory  *directory.Directory
+	Dispatcher *dispatch.Dispatcher
+	t          testing.TB
 }
 
 // NewWorld makes a world that lasts until the test ends.
@@ -96,7 +97,7 @@ func NewWorld(t testing.TB, newEngine func() engine.Engine, authenticator func(a
 			t.Errorf("close: %v", err)
 		}
 	})
-	return &World{Gate: g, Directory: d, t: t}
+	return &World{Gate: g, Directory: d, Dispatcher: work, t: t}
 }
 
 // Revoke withdraws both sides of an endpoint.
