@@ -326,7 +326,7 @@ func (p *plan) checkTogether() {
 			}
 			f.route(spec, channels)
 		case *HandlerSpec:
-			if !p.exists(KindChannel, spec.Channel) {
+			if spec.Channel != "" && !p.exists(KindChannel, spec.Channel) {
 				f.add("channel", "account %q has no channel %q; create it first, or in the same change", p.name, spec.Channel)
 			}
 		}

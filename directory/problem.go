@@ -70,7 +70,10 @@ func (f *faults) addError(err error) {
 	if err == nil {
 		return
 	}
-	text := strings.TrimPrefix(err.Error(), f.ref.String()+": ")
+	text := err.Error()
+	if before, rest, ok := strings.Cut(text, fmt.Sprintf("%q: ", f.ref.Name)); ok && !strings.Contains(before, ": ") {
+		text = rest
+	}
 	field, rest, ok := strings.Cut(text, ": ")
 	if !ok || strings.ContainsAny(field, " \"") {
 		field, rest = "", text
