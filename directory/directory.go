@@ -83,6 +83,7 @@ type Directory struct {
 	mu          sync.Mutex // held while a change is made, through its subscribers
 	decoder     *decoder
 	subscribers []func(old, now *Snapshot, changed []Ref)
+	told        *Snapshot // what subscribers were told of last
 	closed      bool
 	// All updates of the table up to watched have been seen by absorb, and own
 	// are those after it that this directory made and has put in itself.
@@ -163,12 +164,15 @@ func (d *Directory) Subscribe(f func(old, now *Snapshot, changed []Ref)) {
 	d.subscribers = append(d.subscribers, f)
 }
 
-// publish makes now the present snapshot, with the lock held.
+// publish makes now the present snapshot, with the lock held. If no definition
+// differs, as when only a fence has moved, nobody is told.
 func (d *Directory) publish(now *Snapshot, changed []Ref) {
-	old := d.current.Swap(now)
+	d.current.Store(now)
 	if len(changed) == 0 {
 		return
 	}
+	old := d.told
+	d.told = now
 	for _, f := range d.subscribers {
 		f(old, now, changed)
 	}

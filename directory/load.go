@@ -50,6 +50,7 @@ func (d *Directory) load(ctx context.Context) error {
 	}
 	b.sign(now, d.watched)
 	d.current.Store(now)
+	d.told = now
 	return nil
 }
 
