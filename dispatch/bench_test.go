@@ -24,7 +24,7 @@ type slowDisk struct {
 
 func (d *slowDisk) Commit(s engine.Shard, b *engine.Batch, done func(error)) {
 	d.Engine.Commit(s, b, func(err error) {
-		time.Sleep(d.sync)
+		<-time.After(d.sync)
 		done(err)
 	})
 }

@@ -119,9 +119,9 @@ type Output struct {
 //
 // Batches of one Group and Partition come one at a time and in order. After a
 // failure the same outputs come again, perhaps divided into batches in another
-// way: what was stored already is known by the Source of the last output
-// stored, or by Through. A message that was given up is behind the Through of
-// every batch before it, and its dead letter is durable before the next batch.
+// way; what was stored already is known by the Through it was stored with. No
+// message up to Through was given up, unless its dead letter is durable: what
+// is stored with Through may be taken for all that came of these messages.
 type Batch struct {
 	Account   gatehouse.AccountName
 	Channel   gatehouse.ChannelName
