@@ -49,14 +49,13 @@ func (l *lane) poke() {
 }
 
 func (l *lane) run() {
-	var spare []entry
+	var entries []entry
 	for range l.wake {
-		for entries := l.take(spare); len(entries) > 0; entries = l.take(spare) {
+		for entries = l.take(entries); len(entries) > 0; entries = l.take(entries) {
 			for i := range entries {
 				entries[i].tell(l.shard)
 			}
 			clear(entries)
-			spare = entries[:0]
 		}
 		if l.end() {
 			return
@@ -64,12 +63,12 @@ func (l *lane) run() {
 	}
 }
 
-// take returns what is queued, and spare for what comes.
+// take returns what is queued, and has the memory of spare used for what comes.
 func (l *lane) take(spare []entry) []entry {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	entries := l.queue
-	l.queue = spare
+	l.queue = spare[:0]
 	return entries
 }
 
