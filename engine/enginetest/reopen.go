@@ -67,8 +67,7 @@ func reopenKeeps(r *rig) {
 
 // reopenNumbers: what grows does not start again.
 func reopenNumbers(r *rig) {
-	var offset gatehouse.Offset
-	var epoch, lease, revision uint64
+	var offset, epoch, lease, revision uint64
 	grown := func(what string, was *uint64, is uint64) {
 		r.t.Helper()
 		if is <= *was {
@@ -77,12 +76,9 @@ func reopenNumbers(r *rig) {
 		*was = is
 	}
 	for range 4 {
-		o := uint64(offset)
-		grown("offset", &o, uint64(r.put(0, true, "queue", "a")[0]))
-		offset = gatehouse.Offset(o)
-		// The last records are gone when it is opened again.
-		last := r.put(0, true, "queue", "b")[0]
-		offset = last
+		grown("offset", &offset, uint64(r.put(0, true, "queue", "a")[0]))
+		// The last record is gone when it is opened again.
+		grown("offset", &offset, uint64(r.put(0, true, "queue", "b")[0]))
 		old := epoch
 		q := r.own(0)
 		grown("epoch of the owner", &epoch, q.Epoch())
