@@ -2,6 +2,7 @@ package record
 
 import (
 	"bytes"
+	"encoding/binary"
 	"math"
 	"reflect"
 	"runtime"
@@ -295,13 +296,12 @@ func TestEveryCutAndBit(t *testing.T) {
 func TestMemoryIsProportional(t *testing.T) {
 	const size = 64 << 10
 	nested := []byte{version, 0x80, 0x80, 0x02, 1, 0}
-	for len(nested) < size { // each list claims what is left
-		left := uint64(size - len(nested) - 8)
-		if left > size {
-			break
-		}
-		nested = append(nested, byte(gatehouse.TypeList), byte(left)|0x80, byte(left>>7)|0x80, byte(left>>14))
+	for len(nested) < size-64 { // each list claims what is left
+		left := uint64(size - len(nested) - 32)
+		nested = append(nested, byte(gatehouse.TypeList))
+		nested = binary.AppendUvarint(nested, left)
 	}
+	nested = append(nested, make([]byte, size-len(nested))...)
 	tests := map[string][]byte{
 		"lists that claim the rest": nested,
 		"a list of nulls":           append([]byte{version, 0x80, 0x80, 0x02, 1, 0, byte(gatehouse.TypeList), 0x80, 0x80, 0x04}, make([]byte, size)...),

@@ -122,6 +122,23 @@ func TestAllBucketsOrNone(t *testing.T) {
 	}
 }
 
+// The longer of the two waits of one restriction counts.
+func TestLongerWait(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		rate Rate
+		want time.Duration
+	}{
+		{Rate{Messages: 1, MessageBurst: 2, Bytes: 100}, time.Second},
+		{Rate{Messages: 10, MessageBurst: 2, Bytes: 100}, time.Second / 2},
+	} {
+		p, l := plan(t, Restriction{Rate: &tt.rate}), new(Limiter)
+		if _, after := count(t, p, l, 50, noon); after < tt.want || after > tt.want+2 {
+			t.Errorf("%+v: to be tried again after %v, want %v", tt.rate, after, tt.want)
+		}
+	}
+}
+
 func TestEndpointsDoNotShareRates(t *testing.T) {
 	t.Parallel()
 	tab := table(t, Restriction{Rate: &Rate{Messages: 1}})
@@ -191,11 +208,12 @@ func TestLimiterSurvivesTables(t *testing.T) {
 func TestLimiterForgetsWhatIsFull(t *testing.T) {
 	t.Parallel()
 	kept := func(l *Limiter) int { return len(l.kept) }
-	for name, r := range map[string]*Rate{
+	tests := map[string]*Rate{
 		"messages": {Messages: 1, MessageBurst: 5},
 		"bytes":    {Bytes: 10, ByteBurst: 50},
 		"both":     {Messages: 1, MessageBurst: 5, Bytes: 10, ByteBurst: 50},
-	} {
+	}
+	check := func(name string, r *Rate, swapsBack bool) {
 		l := new(Limiter)
 		old := plan(t, Restriction{Name: "old", Rate: r}, Restriction{Name: "stays", Rate: &Rate{Messages: 1000}})
 		next := plan(t, Restriction{Name: "stays", Rate: &Rate{Messages: 1000}})
@@ -206,7 +224,9 @@ func TestLimiterForgetsWhatIsFull(t *testing.T) {
 			t.Errorf("%s: %d buckets are kept, want the one that is not full besides", name, kept(l))
 		}
 		// A session that still holds the old plan does not get a new bucket.
-		expect(t, name+": the old one", old.Message(l, sized(10), noon), gatehouse.RateLimited, "old")
+		if swapsBack {
+			expect(t, name+": the old one", old.Message(l, sized(10), noon), gatehouse.RateLimited, "old")
+		}
 		expect(t, name+": without it, later", again.Message(l, sized(10), noon.Add(time.Hour)), 0, "")
 		if kept(l) != 1 {
 			t.Errorf("%s: %d buckets are kept an hour later, want 1", name, kept(l))
@@ -214,6 +234,10 @@ func TestLimiterForgetsWhatIsFull(t *testing.T) {
 		if got, _ := count(t, old, l, 10, noon.Add(time.Hour)); got != passed {
 			t.Errorf("%s: %d passed after it came back, want %d", name, got, passed)
 		}
+	}
+	for name, r := range tests {
+		check(name, r, false)
+		check(name+", swapped back for a moment", r, true)
 	}
 }
 

@@ -193,12 +193,13 @@ func TestHostileBodies(t *testing.T) {
 		}
 	}
 	for name, body := range map[string]string{
-		"as deep as allowed":     deep(255, "[", "3", "]"),
-		"as great as allowed":    `3e400`,
-		"brackets in a string":   `"` + strings.Repeat("[", 1e4) + strings.Repeat(",", 1<<18) + `"`,
-		"escapes in a string":    `"\"[\\"`,
-		"escaped quote, then it": `["\\\"",` + `3]`,
-		"many digits, but fewer": "3" + strings.Repeat("0", 399),
+		"as deep as allowed":      deep(255, "[", "3", "]"),
+		"as great as allowed":     `3e400`,
+		"brackets in a string":    `"` + strings.Repeat("[", 1e4) + strings.Repeat(",", 1<<18) + `"`,
+		"escapes in a string":     `"\"[\\"`,
+		"brackets behind escapes": `"\\\"` + strings.Repeat("[", 300) + `"`,
+		"escaped quote, then it":  `["\\\"",` + `3]`,
+		"many digits, but fewer":  "3" + strings.Repeat("0", 399),
 	} {
 		wide := plan(t, Restriction{Schema: true})
 		expect(t, name, wide.Message(nil, &gatehouse.Message{Body: []byte(body)}, noon), 0, "")
