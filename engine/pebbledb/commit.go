@@ -167,8 +167,8 @@ func (in *instance) newGroup() *group {
 // complete makes g, which is on disk, visible, and has its callers told.
 func (e *Engine) complete(in *instance, g *group) {
 	e.mu.Lock()
-	if e.inst != in || e.failed != nil {
-		e.mu.Unlock()
+	if e.inst != in || e.failed != nil || in.gate.cause() != nil {
+		e.mu.Unlock() // it was not written, whatever Pebble believes
 		return
 	}
 	n := copy(e.inflight, e.inflight[1:])

@@ -1,6 +1,7 @@
 package pebbledb
 
 import (
+	"io"
 	"sync"
 
 	"github.com/gatehouse/gatehouse"
@@ -18,7 +19,7 @@ import (
 // own mu is taken alone.
 type Engine struct {
 	opts    Options
-	lock    *pebble.Lock
+	lock    io.Closer
 	cache   *pebble.Cache
 	starts  uint64 // how often the store was opened; the high half of epochs
 	shards  []*shard
@@ -91,7 +92,7 @@ func Open(o Options) (*Engine, error) {
 		return nil, e.abandon(err)
 	}
 	if err := e.start(inst, shards); err != nil {
-		inst.gate.release()
+		inst.gate.detach()
 		_ = inst.db.Close() // err matters more
 		return nil, e.abandon(err)
 	}

@@ -20,6 +20,7 @@ import (
 const (
 	formatVersion = 1
 	formatFile    = "FORMAT"
+	lockFile      = "LOCK"
 	formatLine    = "gatehouse pebbledb format %d shards %d\n"
 )
 
@@ -29,7 +30,7 @@ func (e *Engine) lockDir() error {
 	if err := e.opts.FS.MkdirAll(dir, 0o750); err != nil {
 		return gatehouse.Wrap(gatehouse.Unavailable, err, fmt.Sprintf("store %s cannot be made: %v; check the path and its permissions", dir, err))
 	}
-	lock, err := pebble.LockDirectory(dir, e.opts.FS)
+	lock, err := e.opts.FS.Lock(e.opts.FS.PathJoin(dir, lockFile))
 	if err != nil {
 		return gatehouse.Wrap(gatehouse.Unavailable, err, fmt.Sprintf("store %s cannot be locked: %v; if another gateway has it open, stop that one first", dir, err))
 	}

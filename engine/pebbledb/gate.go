@@ -2,6 +2,7 @@ package pebbledb
 
 import (
 	"errors"
+	"io"
 	"os"
 	"sync"
 	"syscall"
@@ -12,40 +13,42 @@ import (
 
 // A gate stands between one Pebble instance and its files.
 //
-// Pebble ends the process when a write of its log or manifest fails. The gate
-// keeps it from learning of such a failure too early: the call that failed,
-// and every later one that would change a file, waits until the engine has
-// failed what is in flight and is about to close the instance (release). From
-// then on such calls fail without touching a file, so that the instance that
-// is opened in its place has the files for itself. Reads always pass.
+// Pebble cannot go on when a write of its log or manifest fails: it ends the
+// process, and where it panics instead, with a lock it does not hold, that
+// cannot be recovered from. So it is never told. The call that failed, and
+// every later one that would change a file, waits while the engine fails what
+// is in flight and has a new instance opened (gateBroken). Then they all
+// succeed (gateDetached), but on files in memory that go away with the
+// instance, so that it can be closed in order and does no harm. Reads pass.
 type gate struct {
 	vfs.FS
 	// full is called if the disk is full, and reports whether that was mended.
 	full func() bool
-	// sync is told how long an fsync of the write-ahead log took.
-	sync func(time.Duration)
+	// synced is told how long an fsync of the write-ahead log took.
+	synced func(time.Duration)
 	// broke is closed at the first failure.
 	broke    chan struct{}
-	released chan struct{}
+	detached chan struct{}
 
 	mu   sync.RWMutex // held for reading while a file is changed
 	mode gateMode
-	err  error // why it broke
+	err  error      // why it broke
+	mem  *vfs.MemFS // what was made after it was detached
 }
 
 type gateMode uint8
 
 const (
-	gateOpening gateMode = iota // failures are returned: Open deals with them
+	gateOpening gateMode = iota // there is nobody yet to detach it: it is at once
 	gateOpen
-	gateBroken   // calls wait for release
-	gateReleased // calls fail
+	gateBroken
+	gateDetached
 )
 
-var errGate = errors.New("the store is being closed after a failed write")
+var errGate = errors.New("the store was given up")
 
 func newGate(fs vfs.FS) *gate {
-	return &gate{FS: fs, broke: make(chan struct{}), released: make(chan struct{})}
+	return &gate{FS: fs, broke: make(chan struct{}), detached: make(chan struct{})}
 }
 
 // arm ends the opening of the instance. It fails if something has failed.
@@ -58,7 +61,7 @@ func (g *gate) arm() error {
 	return g.err
 }
 
-// fail breaks the gate.
+// fail breaks the gate. No file is being changed when it returns.
 func (g *gate) fail(err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -66,13 +69,15 @@ func (g *gate) fail(err error) {
 		return
 	}
 	g.err = err
-	if g.mode == gateOpen {
-		g.mode = gateBroken
-	}
 	close(g.broke)
+	if g.mode == gateOpening {
+		g.detachLocked()
+		return
+	}
+	g.mode = gateBroken
 }
 
-// cause returns why the gate broke.
+// cause returns why the gate broke, nil if it did not.
 func (g *gate) cause() error {
 	g.mu.RLock()
 	defer g.mu.RUnlock()
@@ -86,84 +91,140 @@ func (g *gate) opening() bool {
 	return g.mode == gateOpening
 }
 
-// release lets those go who wait, with an error, once no file is being changed.
-func (g *gate) release() {
+// detach lets those go who wait. What they and all others do from now on
+// reaches no file.
+func (g *gate) detach() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.mode == gateReleased {
-		return
-	}
-	g.mode = gateReleased
 	if g.err == nil {
 		g.err = errGate
 		close(g.broke)
 	}
-	close(g.released)
+	g.detachLocked()
 }
 
-// change runs f, which changes a file, if that is allowed. If the disk is full
-// and that can be mended f is run once more.
-func (g *gate) change(f func() error) error {
-	g.mu.RLock()
-	if g.err != nil {
-		return g.refuse()
+func (g *gate) detachLocked() {
+	if g.mode == gateDetached {
+		return
 	}
-	err := f()
-	g.mu.RUnlock()
+	g.mode, g.mem = gateDetached, vfs.NewMem()
+	close(g.detached)
+}
+
+// change runs f, which changes a file, unless the gate is broken. If the disk
+// is full and that can be mended f is run once more. It reports whether f was
+// done; if not, the gate is detached now.
+func (g *gate) change(f func() error) bool {
+	ok, err := g.try(f)
 	if errors.Is(err, syscall.ENOSPC) && g.full != nil && g.full() {
-		g.mu.RLock()
-		if g.err != nil {
-			return g.refuse()
-		}
-		err = f()
-		g.mu.RUnlock()
+		ok, err = g.try(f)
 	}
-	if err == nil {
-		return nil
+	if ok {
+		return true
 	}
-	g.fail(err)
-	g.mu.RLock()
-	_ = g.refuse()
-	return err
+	if err != nil {
+		g.fail(err)
+	}
+	<-g.detached
+	return false
 }
 
-// refuse waits until the gate is released, if it has to be, and returns an
-// error. mu is held for reading, and let go.
-func (g *gate) refuse() error {
-	mode := g.mode
-	g.mu.RUnlock()
-	if mode == gateBroken {
-		<-g.released
+func (g *gate) try(f func() error) (ok bool, err error) {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	if g.err != nil {
+		return false, nil
 	}
-	return errGate
+	err = f()
+	return err == nil, err
+}
+
+// lost returns the file system in memory, once the gate is detached, or nil.
+func (g *gate) lost() *vfs.MemFS {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	return g.mem
+}
+
+// make creates a file by f, or in memory.
+func (g *gate) make(name string, c vfs.DiskWriteCategory, f func() (vfs.File, error)) (vfs.File, error) {
+	var file vfs.File
+	if g.change(func() (err error) { file, err = f(); return err }) {
+		return &gatedFile{File: file, g: g, log: c == categoryLog}, nil
+	}
+	mem := g.lost()
+	if err := mem.MkdirAll(mem.PathDir(name), 0o700); err != nil {
+		return nil, err
+	}
+	return mem.Create(name, c)
 }
 
 // Create implements vfs.FS.
-func (g *gate) Create(name string, category vfs.DiskWriteCategory) (f vfs.File, err error) {
-	err = g.change(func() (err error) { f, err = g.FS.Create(name, category); return err })
-	return g.wrap(f, category), err
+func (g *gate) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	return g.make(name, c, func() (vfs.File, error) { return g.FS.Create(name, c) })
 }
 
-// Link implements vfs.FS.
-func (g *gate) Link(from, to string) error {
-	return g.change(func() error { return g.FS.Link(from, to) })
+// OpenReadWrite implements vfs.FS.
+func (g *gate) OpenReadWrite(name string, c vfs.DiskWriteCategory, opts ...vfs.OpenOption) (vfs.File, error) {
+	return g.make(name, c, func() (vfs.File, error) { return g.FS.OpenReadWrite(name, c, opts...) })
+}
+
+// ReuseForWrite implements vfs.FS.
+func (g *gate) ReuseForWrite(from, to string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	return g.make(to, c, func() (vfs.File, error) { return g.FS.ReuseForWrite(from, to, c) })
 }
 
 // Open implements vfs.FS.
 func (g *gate) Open(name string, opts ...vfs.OpenOption) (vfs.File, error) {
+	if mem := g.lost(); mem != nil {
+		if f, err := mem.Open(name); err == nil {
+			return f, nil
+		}
+	}
 	return g.FS.Open(name, opts...)
 }
 
-// OpenReadWrite implements vfs.FS.
-func (g *gate) OpenReadWrite(name string, category vfs.DiskWriteCategory, opts ...vfs.OpenOption) (f vfs.File, err error) {
-	err = g.change(func() (err error) { f, err = g.FS.OpenReadWrite(name, category, opts...); return err })
-	return g.wrap(f, category), err
+// Stat implements vfs.FS.
+func (g *gate) Stat(name string) (vfs.FileInfo, error) {
+	if mem := g.lost(); mem != nil {
+		if info, err := mem.Stat(name); err == nil {
+			return info, nil
+		}
+	}
+	return g.FS.Stat(name)
 }
 
 // OpenDir implements vfs.FS.
 func (g *gate) OpenDir(name string) (vfs.File, error) {
 	f, err := g.FS.OpenDir(name)
-	return g.wrap(f, ""), err
+	if err != nil {
+		return nil, err
+	}
+	return &gatedFile{File: f, g: g}, nil
+}
+
+// Link implements vfs.FS.
+func (g *gate) Link(from, to string) error {
+	if !g.change(func() error { return g.FS.Link(from, to) }) {
+		_ = g.lost().Link(from, to) // matters to nobody
+	}
+	return nil
+}
+
+// Rename implements vfs.FS.
+func (g *gate) Rename(from, to string) error {
+	if !g.change(func() error { return g.FS.Rename(from, to) }) {
+		_ = g.lost().Rename(from, to) // matters to nobody
+	}
+	return nil
+}
+
+// MkdirAll implements vfs.FS.
+func (g *gate) MkdirAll(dir string, perm os.FileMode) error {
+	if !g.change(func() error { return g.FS.MkdirAll(dir, perm) }) {
+		return g.lost().MkdirAll(dir, perm)
+	}
+	return nil
 }
 
 // Remove implements vfs.FS. That a file cannot be removed is no failure: Pebble
@@ -173,42 +234,19 @@ func (g *gate) Remove(name string) error { return g.remove(g.FS.Remove, name) }
 // RemoveAll implements vfs.FS.
 func (g *gate) RemoveAll(name string) error { return g.remove(g.FS.RemoveAll, name) }
 
-func (g *gate) remove(f func(string) error, name string) error {
-	g.mu.RLock()
-	if g.err != nil {
-		return g.refuse()
-	}
-	defer g.mu.RUnlock()
-	return f(name)
+func (g *gate) remove(f func(string) error, name string) (err error) {
+	g.change(func() error { err = f(name); return nil })
+	return err
 }
 
-// Rename implements vfs.FS.
-func (g *gate) Rename(from, to string) error {
-	return g.change(func() error { return g.FS.Rename(from, to) })
-}
-
-// ReuseForWrite implements vfs.FS.
-func (g *gate) ReuseForWrite(from, to string, category vfs.DiskWriteCategory) (f vfs.File, err error) {
-	err = g.change(func() (err error) { f, err = g.FS.ReuseForWrite(from, to, category); return err })
-	return g.wrap(f, category), err
-}
-
-// MkdirAll implements vfs.FS.
-func (g *gate) MkdirAll(dir string, perm os.FileMode) error {
-	return g.change(func() error { return g.FS.MkdirAll(dir, perm) })
-}
+// Lock implements vfs.FS. The engine holds the lock of the directory, for all
+// instances.
+func (g *gate) Lock(string) (io.Closer, error) { return io.NopCloser(nil), nil }
 
 // Unwrap implements vfs.FS.
 func (g *gate) Unwrap() vfs.FS { return g.FS }
 
 const categoryLog vfs.DiskWriteCategory = "pebble-wal"
-
-func (g *gate) wrap(f vfs.File, category vfs.DiskWriteCategory) vfs.File {
-	if f == nil {
-		return nil
-	}
-	return &gatedFile{File: f, g: g, log: category == categoryLog}
-}
 
 // A gatedFile is a file, or directory, that can be changed.
 type gatedFile struct {
@@ -219,56 +257,52 @@ type gatedFile struct {
 
 // Write implements vfs.File. After a full disk was mended it goes on where it
 // had to stop.
-func (f *gatedFile) Write(p []byte) (n int, err error) {
-	err = f.g.change(func() error {
+func (f *gatedFile) Write(p []byte) (int, error) {
+	n := 0
+	f.g.change(func() error {
 		m, err := f.File.Write(p[n:])
 		n += m
 		return err
 	})
-	return n, err
+	return len(p), nil
 }
 
 // WriteAt implements vfs.File.
-func (f *gatedFile) WriteAt(p []byte, off int64) (n int, err error) {
-	err = f.g.change(func() (err error) { n, err = f.File.WriteAt(p, off); return err })
-	return n, err
+func (f *gatedFile) WriteAt(p []byte, off int64) (int, error) {
+	f.g.change(func() error { _, err := f.File.WriteAt(p, off); return err })
+	return len(p), nil
 }
 
 // Preallocate implements vfs.File. It is a help, not a must.
-func (f *gatedFile) Preallocate(offset, length int64) error {
-	f.g.mu.RLock()
-	if f.g.err != nil {
-		return f.g.refuse()
-	}
-	defer f.g.mu.RUnlock()
-	return f.File.Preallocate(offset, length)
+func (f *gatedFile) Preallocate(offset, length int64) (err error) {
+	f.g.change(func() error { err = f.File.Preallocate(offset, length); return nil })
+	return err
 }
 
 // Sync implements vfs.File.
-func (f *gatedFile) Sync() error { return f.timed(f.File.Sync) }
+func (f *gatedFile) Sync() error { f.sync(f.File.Sync); return nil }
 
 // SyncData implements vfs.File.
-func (f *gatedFile) SyncData() error { return f.timed(f.File.SyncData) }
+func (f *gatedFile) SyncData() error { f.sync(f.File.SyncData); return nil }
 
-// timed is change for an fsync. It is never tried again: after one that has
+// sync is change for an fsync. It is never tried again: after one that has
 // failed, nobody can tell what is on disk.
-func (f *gatedFile) timed(sync func() error) error {
+func (f *gatedFile) sync(do func() error) {
 	begin := time.Now()
-	err := f.g.change(func() error {
-		err := sync()
+	ok := f.g.change(func() error {
+		err := do()
 		if errors.Is(err, syscall.ENOSPC) {
 			return errors.New("fsync: " + err.Error()) // not to be mended
 		}
 		return err
 	})
-	if err == nil && f.log && f.g.sync != nil {
-		f.g.sync(time.Since(begin))
+	if ok && f.log && f.g.synced != nil {
+		f.g.synced(time.Since(begin))
 	}
-	return err
 }
 
 // SyncTo implements vfs.File.
 func (f *gatedFile) SyncTo(length int64) (full bool, err error) {
-	err = f.g.change(func() (err error) { full, err = f.File.SyncTo(length); return err })
-	return full, err
+	f.g.change(func() (err error) { full, err = f.File.SyncTo(length); return err })
+	return full, nil
 }

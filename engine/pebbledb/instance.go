@@ -47,22 +47,22 @@ func (e *Engine) openInstance() (in *instance, err error) {
 		quit: make(chan struct{}), applied: make(chan struct{}), synced: make(chan struct{}), watched: make(chan struct{}),
 	}
 	in.views.init()
-	in.gate.sync = e.latency.observe
+	in.gate.synced = e.latency.observe
 	in.gate.full = e.diskFull
 	defer func() {
 		if r := recover(); r != nil {
-			in.gate.release()
+			in.gate.detach()
 			in, err = nil, gatehouse.Errorf(gatehouse.Unavailable, "store %s cannot be opened: %v", e.opts.Dir, r)
 		}
 	}()
 	in.db, err = pebble.Open(e.opts.Dir, e.pebbleOptions(in))
 	if err != nil {
-		in.gate.release()
+		in.gate.detach()
 		return nil, e.openFailed(err)
 	}
 	if err := in.gate.arm(); err != nil {
-		in.gate.release()
-		return nil, errors.Join(in.unavailable(err), in.db.Close())
+		_ = in.db.Close() // err matters more
+		return nil, in.unavailable(err)
 	}
 	return in, nil
 }
@@ -78,7 +78,7 @@ func (e *Engine) openFailed(err error) error {
 // pebbleOptions suits a small machine that writes much more than it reads.
 func (e *Engine) pebbleOptions(in *instance) *pebble.Options {
 	o := &pebble.Options{
-		FS: in.gate, Lock: e.lock, Cache: e.cache,
+		FS: in.gate, Cache: e.cache,
 		FormatMajorVersion:          pebble.FormatTableFormatV6,
 		MaxOpenFiles:                e.opts.OpenFiles,
 		MemTableSize:                uint64(e.opts.MemTable),
@@ -245,6 +245,9 @@ func (in *instance) write(b *pebble.Batch) error {
 	}()
 	select {
 	case err := <-done:
+		if err == nil {
+			err = in.gate.cause()
+		}
 		if err != nil {
 			return in.unavailable(err)
 		}
@@ -305,7 +308,7 @@ func (in *instance) fatal(text string) {
 		panic(text) // recovered by openInstance
 	}
 	in.gate.fail(errors.New(text))
-	<-in.gate.released
+	<-in.gate.detached
 }
 
 // pebbleLogger hands Pebble's log to ours.

@@ -90,7 +90,6 @@ func (e *Engine) replace(old *instance, doubts []doubt) {
 		wait = min(2*wait, 4*e.opts.Probe)
 		err := e.probe()
 		if err == nil {
-			old.gate.release()
 			err = e.reopen(doubts)
 		}
 		if err == nil {
@@ -99,6 +98,7 @@ func (e *Engine) replace(old *instance, doubts []doubt) {
 		e.opts.Logger.Warn("the store still cannot be written", "store", e.opts.Dir, "error", err)
 	}
 	e.opts.Logger.Info("the store is written again", "store", e.opts.Dir)
+	old.gate.detach()
 	old.end()
 }
 
@@ -134,14 +134,14 @@ func (e *Engine) reopen(doubts []doubt) error {
 			err = closer.Close()
 		}
 		if err != nil && !isNotFound(err) {
-			in.gate.release()
+			in.gate.detach()
 			return errors.Join(err, in.db.Close())
 		}
 	}
 	e.mu.Lock()
 	if e.closed {
 		e.mu.Unlock()
-		in.gate.release()
+		in.gate.detach()
 		return errors.Join(errClosed(), in.db.Close())
 	}
 	for _, d := range stored {
@@ -166,7 +166,7 @@ func (e *Engine) retire(in *instance) error {
 	close(in.quit)
 	<-in.watched
 	if in.gate.cause() != nil {
-		in.gate.release()
+		in.gate.detach()
 		in.end()
 		return nil
 	}
@@ -179,13 +179,13 @@ func (e *Engine) retire(in *instance) error {
 // endAfter is how long a failed instance may take to come to its end.
 const endAfter = 10 * time.Second
 
-// end closes an instance that has failed and was released, as far as that is
-// possible. Should it be caught in the middle of Pebble, it stays in memory,
-// where it can do no harm.
+// end closes an instance that has failed and was detached. Should that take too
+// long, because somebody reads from it or for a reason of Pebble's, it is left
+// to itself: it can do no harm.
 func (in *instance) end() {
 	log := in.e.opts.Logger
 	if err := in.close(); err != nil {
-		log.Error("a failed instance of the store stays in memory until the process ends", "store", in.e.opts.Dir, "error", err)
+		log.Error("a failed instance of the store stays in memory for now", "store", in.e.opts.Dir, "error", err)
 	}
 }
 

@@ -9,6 +9,9 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 )
 
+// minSlack is how many bytes more than asked may stay in any case.
+const minSlack = 1 << 20
+
 // A trim is what Retain decides to drop.
 type trim struct {
 	from  gatehouse.Offset // the first row of the index
@@ -70,6 +73,12 @@ func (l *log) plan(age time.Duration, bytes int64) (t trim, err error) {
 	}
 	t.from = keyOffset(it.Key())
 	t.cut, t.keep = t.from, t.from
+	left := int64(0) // bytes that stay if the segment before g does
+	if value, err := it.ValueAndErr(); err == nil {
+		g, _ := parseSegment(it.Key(), value)
+		left = t.total - g.before
+	}
+	most := bytes + max(bytes/16, minSlack)
 	for it.Next() {
 		value, err := it.ValueAndErr()
 		if err != nil {
@@ -80,10 +89,11 @@ func (l *log) plan(age time.Duration, bytes int64) (t trim, err error) {
 			continue
 		}
 		// All before g is older than g.
-		if g.enqueued >= oldest && (bytes <= 0 || t.total-g.before < bytes) {
+		rest := t.total - g.before
+		if g.enqueued >= oldest && (bytes <= 0 || rest < bytes && left <= most) {
 			break
 		}
-		t.cut, t.keep = g.first, g.first
+		t.cut, t.keep, left = g.first, g.first, rest
 	}
 	if err := it.Error(); err != nil || age <= 0 {
 		return t, err

@@ -7,7 +7,8 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 )
 
-// segmentBytes is how much of a log one row of its index stands for.
+// segmentBytes is how much of a log one row of its index stands for at most,
+// if that is more than one record.
 const segmentBytes = 512 << 10
 
 // recordCost is what a record of a log is counted with beyond its data.
@@ -24,13 +25,13 @@ type tail struct {
 // append accounts for a record and, at the beginning of a segment, adds a row
 // to the index.
 func (t *tail) append(b *pebble.Batch, s engine.Shard, r *engine.Record, enqueued int64) error {
-	if !t.row || t.since >= segmentBytes {
+	n := int64(len(r.Data)) + recordCost
+	if !t.row || t.since > 0 && t.since+n > segmentBytes {
 		if err := setSegment(b, s, r.Stream, segment{r.Offset, enqueued, t.total}); err != nil {
 			return err
 		}
 		t.row, t.since = true, 0
 	}
-	n := int64(len(r.Data)) + recordCost
 	t.total += n
 	t.since += n
 	return nil
