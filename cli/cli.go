@@ -45,8 +45,8 @@ type Commands struct {
 
 // Globals are what all commands share.
 type Globals struct {
-	Config string `placeholder:"FILE" type:"existingfile" help:"The gateway's configuration file: its admin address, and the token in its data folder."`
-	Data   string `placeholder:"DIR" help:"The gateway's data folder, if no configuration file says which."`
+	Config string `placeholder:"FILE" type:"existingfile" env:"GATEHOUSE_CONFIG" help:"The gateway's configuration file. Without one, the defaults and the environment count."`
+	Data   string `placeholder:"DIR" help:"The gateway's data folder, in place of the configured one."`
 	URL    string `env:"GATEHOUSE_URL" placeholder:"URL" help:"Address of the admin listener."`
 	Token  string `env:"GATEHOUSE_TOKEN" placeholder:"TOKEN" help:"The operator's token."`
 	Output string `short:"o" enum:"text,json" default:"text" help:"How to show results: text or json."`
@@ -65,7 +65,7 @@ const TokenFile = "admin-token"
 func (g *Globals) client() (*client.Client, error) {
 	address, token := g.URL, g.Token
 	if address == "" || token == "" {
-		c, err := g.configuration()
+		c, err := g.Configuration()
 		if err != nil {
 			return nil, err
 		}
@@ -83,7 +83,8 @@ func (g *Globals) client() (*client.Client, error) {
 	return client.New(address, token), nil
 }
 
-func (g *Globals) configuration() (*config.Config, error) {
+// Configuration reads the gateway's configuration.
+func (g *Globals) Configuration() (*config.Config, error) {
 	c, err := config.Load(g.Config, os.LookupEnv)
 	if err != nil {
 		return nil, err

@@ -1,0 +1,208 @@
+package app
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/gatehouse/gatehouse/adapter"
+	"github.com/gatehouse/gatehouse/adapter/httpapi"
+	"github.com/gatehouse/gatehouse/auth"
+	"github.com/gatehouse/gatehouse/auth/secret"
+	"github.com/gatehouse/gatehouse/config"
+	"github.com/gatehouse/gatehouse/engine"
+	"github.com/gatehouse/gatehouse/engine/memory"
+	"github.com/gatehouse/gatehouse/engine/pebbledb"
+	"github.com/gatehouse/gatehouse/handler"
+	"github.com/gatehouse/gatehouse/handler/router"
+	"github.com/gatehouse/gatehouse/plugin"
+)
+
+// This file lists every plug-in: a line for each.
+
+// adapters returns the wire protocols there are. A listener names one of them.
+func adapters() []adapterKind {
+	return []adapterKind{
+		secure(httpapi.ProtocolTLS, 8443, httpDefaults, newHTTP),
+		plain(httpapi.ProtocolPlain, 8080, httpDefaults, newHTTP),
+	}
+}
+
+// engines returns the ways of keeping what is durable.
+func engines() []engineKind {
+	return []engineKind{
+		engineOf("pebbledb", pebbleDefaults, openPebble),
+		engineOf("memory", memoryDefaults, openMemory),
+	}
+}
+
+// handlers returns the kinds of work a channel can be given.
+func handlers() plugin.Set[handler.Deps, handler.Handler] {
+	return plugin.Set[handler.Deps, handler.Handler]{
+		router.Kind,
+	}
+}
+
+// authenticators returns the ways of proving an identity, in the order they are
+// asked.
+func authenticators(keys auth.Keys) []auth.Authenticator {
+	return []auth.Authenticator{
+		secret.New(keys),
+	}
+}
+
+// An adapterKind is an adapter as a listener names it.
+type adapterKind struct {
+	name string
+	port int  // its usual one
+	tls  bool // it speaks TLS, and is on unless listeners are configured
+	make func(adapterDeps, config.Block) (adapter.Adapter, error)
+	// options returns a pointer to its own options, for the reference.
+	options func() any
+}
+
+// adapterDeps is what an adapter is made of besides its own options.
+type adapterDeps struct {
+	adapter.Options
+	app *App
+}
+
+// secure is the kind of an adapter that speaks TLS.
+func secure[C any](name string, port int, defaults func() C, build func(adapterDeps, C) adapter.Adapter) adapterKind {
+	k := plain(name, port, defaults, build)
+	k.tls = true
+	return k
+}
+
+// plain is the kind of an adapter that does not.
+func plain[C any](name string, port int, defaults func() C, build func(adapterDeps, C) adapter.Adapter) adapterKind {
+	return adapterKind{
+		name: name, port: port,
+		make: func(d adapterDeps, b config.Block) (adapter.Adapter, error) {
+			c := defaults()
+			if err := b.Decode(&c); err != nil {
+				return nil, err
+			}
+			return build(d, c), nil
+		},
+		options: func() any { c := defaults(); return &c },
+	}
+}
+
+// An engineKind is an engine as the configuration names it.
+type engineKind struct {
+	name    string
+	open    func(*App, config.Block) (engine.Engine, error)
+	options func() any
+}
+
+func engineOf[C any](name string, defaults func() C, open func(*App, C) (engine.Engine, error)) engineKind {
+	return engineKind{
+		name: name,
+		open: func(a *App, b config.Block) (engine.Engine, error) {
+			c := defaults()
+			if err := b.Decode(&c); err != nil {
+				return nil, err
+			}
+			return open(a, c)
+		},
+		options: func() any { c := defaults(); return &c },
+	}
+}
+
+// protocols returns the names that endpoints and restrictions may list.
+func protocols() []string {
+	var names []string
+	for _, k := range adapters() {
+		names = append(names, k.name)
+	}
+	return names
+}
+
+// findAdapter returns the kind of that name.
+func findAdapter(name string) (adapterKind, error) {
+	all := adapters()
+	if i := slices.IndexFunc(all, func(k adapterKind) bool { return k.name == name }); i >= 0 {
+		return all[i], nil
+	}
+	return adapterKind{}, fmt.Errorf("there is no adapter %q; there are %s", name, strings.Join(protocols(), ", "))
+}
+
+// makeEngine opens the engine that is configured.
+func (a *App) makeEngine() (engine.Engine, error) {
+	var names []string
+	for _, k := range engines() {
+		if k.name == a.Config.Engine.Kind {
+			return k.open(a, a.Config.Engine.Options)
+		}
+		names = append(names, k.name)
+	}
+	return nil, a.Config.Faultf("engine.kind", "there is no engine %q; there are %s", a.Config.Engine.Kind, strings.Join(names, ", "))
+}
+
+// PebbleOptions are the options of engine pebbledb.
+type PebbleOptions struct {
+	// How many bytes read from disk are kept in memory.
+	Cache config.Size `yaml:"cache"`
+	// How many bytes of recent commits are gathered in memory before they are written into a table. Up to three times as much is used.
+	MemTable config.Size `yaml:"memTable"`
+	// How many files are kept open.
+	OpenFiles int `yaml:"openFiles"`
+	// The free space of the disk below which no more messages are taken.
+	MinFree config.Size `yaml:"minFree"`
+}
+
+func pebbleDefaults() PebbleOptions {
+	return PebbleOptions{Cache: 64 << 20, MemTable: 32 << 20, OpenFiles: 1000, MinFree: 256 << 20}
+}
+
+func openPebble(a *App, o PebbleOptions) (engine.Engine, error) {
+	return pebbledb.Open(pebbledb.Options{
+		Dir: a.path("messages"), Shards: a.Config.Shards, Cache: int64(o.Cache), MemTable: int64(o.MemTable),
+		OpenFiles: o.OpenFiles, MinFree: int64(o.MinFree), Logger: a.logger.With("part", "engine"),
+	})
+}
+
+// MemoryOptions are the options of engine memory, which has none.
+type MemoryOptions struct{}
+
+func memoryDefaults() MemoryOptions { return MemoryOptions{} }
+
+func openMemory(a *App, _ MemoryOptions) (engine.Engine, error) {
+	return memory.New(memory.Options{Shards: a.Config.Shards}), nil
+}
+
+// HTTPOptions are the options of adapters https and http.
+type HTTPOptions struct {
+	// Lets clients of http speak HTTP/2 with prior knowledge. On https it has no effect: HTTP/2 is negotiated there.
+	H2C bool `yaml:"h2c"`
+	// The greatest size of a request's headers.
+	MaxHeader config.Size `yaml:"maxHeader"`
+	// The greatest number of messages in a batch.
+	MaxBatch int `yaml:"maxBatch"`
+	// How long a connection may take for its TLS handshake and for the headers of a request.
+	HeaderTime config.Duration `yaml:"headerTime"`
+	// How long a whole request may take to come in.
+	BodyTime config.Duration `yaml:"bodyTime"`
+	// How long an answer may take to go out.
+	WriteTime config.Duration `yaml:"writeTime"`
+	// How long a connection may wait between requests.
+	IdleTime config.Duration `yaml:"idleTime"`
+}
+
+func httpDefaults() HTTPOptions {
+	return HTTPOptions{
+		MaxHeader: httpapi.DefaultMaxHeader, MaxBatch: httpapi.DefaultMaxBatch,
+		HeaderTime: config.Duration(httpapi.DefaultHeaderTime), BodyTime: config.Duration(httpapi.DefaultBodyTime),
+		WriteTime: config.Duration(httpapi.DefaultWriteTime), IdleTime: config.Duration(httpapi.DefaultIdleTime),
+	}
+}
+
+func newHTTP(d adapterDeps, o HTTPOptions) adapter.Adapter {
+	return httpapi.New(httpapi.Options{
+		Options: d.Options, H2C: o.H2C, Revoker: revoker{d.app.Directory}, MaxHeader: int(o.MaxHeader), MaxBatch: o.MaxBatch,
+		HeaderTime: time.Duration(o.HeaderTime), BodyTime: time.Duration(o.BodyTime),
+		WriteTime: time.Duration(o.WriteTime), IdleTime: time.Duration(o.IdleTime),
+	})
+}
