@@ -182,6 +182,7 @@ type State interface {
 	Get(key string) ([]byte, error)
 	// Scan calls visit for the rows whose key starts with prefix, in order of
 	// key, until visit returns false. value is only lent until visit returns.
+	// It sees the rows as they were at one moment, and no batch in part.
 	Scan(prefix string, visit func(key string, value []byte) bool) error
 }
 

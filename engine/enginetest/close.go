@@ -73,10 +73,19 @@ func closeWaits(r *rig) {
 func closeEndsWaiting(r *rig) {
 	held, err := r.e.Lease(r.ctx, "a")
 	r.ok(err)
-	ends := make(chan error, 3)
-	go func() { ends <- r.e.Log(0, "log").Wait(r.ctx, 0) }()
-	go func() { ends <- r.e.Table("t").Watch(r.ctx, 0, func([]engine.TableRow) error { return nil }) }()
-	go func() { _, err := r.e.Lease(r.ctx, "a"); ends <- err }()
+	ends, begun := make(chan error, 30), make(chan struct{})
+	for range cap(ends) / 3 {
+		go func() { begun <- struct{}{}; ends <- r.e.Log(0, "log").Wait(r.ctx, 0) }()
+		go func() {
+			begun <- struct{}{}
+			ends <- r.e.Table("t").Watch(r.ctx, 0, func([]engine.TableRow) error { return nil })
+		}()
+		go func() { begun <- struct{}{}; _, err := r.e.Lease(r.ctx, "a"); ends <- err }()
+	}
+	for range cap(ends) {
+		<-begun
+		r.put(0, false, "other", "x") // they come to wait meanwhile
+	}
 	r.close()
 	for range cap(ends) {
 		r.kind(r.await(ends), gatehouse.Unavailable)

@@ -22,6 +22,7 @@ var logTests = []test{
 	{"RetainBytes", on(retainBytes)},
 	{"RetainAge", on(retainAge)},
 	{"RetainAll", on(retainAll)},
+	{"RetainHuge", on(retainHuge)},
 }
 
 func logRead(r *rig) {
@@ -120,6 +121,23 @@ func logWait(r *rig) {
 	}
 	r.put(0, false, "log", "c")
 	r.ok(r.await(later))
+	far := o[1] + 300
+	for i := range gatehouse.Offset(4) {
+		go func() { later <- log.Wait(r.ctx, far+i) }()
+	}
+	for last := o[1]; last < far; last = r.put(0, false, "log", "x")[0] {
+		select {
+		case err := <-later:
+			r.t.Fatalf("Wait for %d returned %v when the last record was %d", far, err, last)
+		default:
+		}
+	}
+	for range 10 {
+		r.put(0, false, "log", "x")
+	}
+	for range 4 {
+		r.ok(r.await(later))
+	}
 	ctx, cancel := context.WithCancel(r.ctx)
 	ended := make(chan error, 1)
 	go func() { ended <- log.Wait(ctx, 1<<40) }()
@@ -351,4 +369,17 @@ func retainAll(r *rig) {
 	got := r.read(0, "log", next)
 	r.wantData(got, "more")
 	r.equal(got[0].offset, more[0])
+}
+
+// retainHuge: a record that is much larger than what is to be kept goes.
+func retainHuge(r *rig) {
+	log := r.e.Log(0, "log")
+	r.put(0, false, "log", "before")
+	r.put(0, false, "log", string(filled(6<<20, 'h')))
+	after := numbered("after ", 20)
+	for _, data := range after {
+		r.put(0, false, "log", data)
+	}
+	r.ok(log.Retain(r.ctx, 0, 2000))
+	r.wantData(r.read(0, "log", 0), after...)
 }

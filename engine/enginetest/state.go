@@ -11,6 +11,7 @@ var stateTests = []test{
 	{"Get", on(stateGet)},
 	{"Scan", on(stateScan)},
 	{"ManyRows", on(stateMany)},
+	{"ScanSeesWholeBatches", on(stateWhole)},
 }
 
 func stateGet(r *rig) {
@@ -79,4 +80,31 @@ func stateMany(r *rig) {
 	if got := r.rows(0, ""); got[:len("k/01100=")] != "k/01100=" {
 		r.t.Fatalf("rows begin with %.20s, want k/01100", got)
 	}
+}
+
+// stateWhole changes rows while they are scanned: the scan sees what they were.
+func stateWhole(r *rig) {
+	rows := func(value string) *engine.Batch {
+		b := &engine.Batch{}
+		for _, key := range numbered("k", 1000) {
+			b.State = append(b.State, engine.Row{Key: key, Value: []byte(value)})
+		}
+		return b
+	}
+	r.commit(0, rows("old"))
+	n := 0
+	r.ok(r.e.State(0).Scan("k", func(key string, value []byte) bool {
+		if n++; string(value) != "old" {
+			r.t.Fatalf("row %s is %q: the scan saw a batch in part", key, value)
+		}
+		if n == 1 {
+			r.commit(0, rows("new"))
+			r.commit(0, &engine.Batch{Clear: []string{"k0005"}})
+		}
+		return true
+	}))
+	r.equal(n, 1000)
+	n = 0
+	r.ok(r.e.State(0).Scan("k", func(string, []byte) bool { n++; return true }))
+	r.equal(n, 900)
 }
