@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -143,9 +144,9 @@ func TestScheduleOutlastsFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := start(t)
 		shard := r.Shard("acme", "")
-		failures := 0
+		var failures atomic.Int32
 		r.Failed = func(s engine.Shard, err error) {
-			if failures++; s != shard || !isDisk(err) {
+			if failures.Add(1); s != shard || !isDisk(err) {
 				t.Errorf("shard %d failed with %v", s, err)
 			}
 		}
@@ -153,8 +154,8 @@ func TestScheduleOutlastsFailure(t *testing.T) {
 		r.schedule(msg("m1"), time.Second, to(0, telemetry))
 		r.engine.Fail(errDisk)
 		pass(time.Hour)
-		if failures < 200 || failures > 400 {
-			t.Errorf("tried %d times within an hour; want once every 15 s", failures)
+		if n := failures.Load(); n < 200 || n > 400 {
+			t.Errorf("tried %d times within an hour; want once every 15 s", n)
 		}
 		r.want(telemetry)
 		if o := <-r.submit(r.Schedule, scheduled("m2"), nil); !isDisk(o.err) {

@@ -98,9 +98,9 @@ func TestTransientSaysWhen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		limited := gatehouse.Errorf(gatehouse.RateLimited, "slow down")
 		limited.RetryAfter = time.Hour
-		calls := 0
+		var calls atomic.Int32
 		h := func(context.Context, *gatehouse.Message, handler.Sender) error {
-			if calls++; calls == 1 {
+			if calls.Add(1) == 1 {
 				return limited
 			}
 			return nil
@@ -108,12 +108,12 @@ func TestTransientSaysWhen(t *testing.T) {
 		r := start(t, dispatch.Options{}, spec("h", work(h)))
 		r.put("a")
 		pass(time.Hour - 1)
-		if calls != 1 {
-			t.Errorf("called %d times within the hour", calls)
+		if n := calls.Load(); n != 1 {
+			t.Errorf("called %d times within the hour", n)
 		}
 		pass(1)
-		if calls != 2 || r.counted(&r.handled) != 1 {
-			t.Errorf("called %d times after the hour, %d handled", calls, r.handled)
+		if n, handled := calls.Load(), r.counted(&r.handled); n != 2 || handled != 1 {
+			t.Errorf("called %d times after the hour, %d handled", n, handled)
 		}
 	})
 }
@@ -380,8 +380,8 @@ func TestDamageIsPassedOver(t *testing.T) {
 		r.Use([]dispatch.Spec{spec("h", work(forward))})
 		synctest.Wait()
 		r.want("sent", r.out("e"), []string{"b"})
-		if r.counted(&r.damaged) != 2 {
-			t.Errorf("%d damaged records were told; want 2", r.damaged)
+		if n := r.counted(&r.damaged); n != 2 {
+			t.Errorf("%d damaged records were told; want 2", n)
 		}
 		cursor, _, err := r.set.Cursor(telemetry, dispatch.Group("h"), shard)
 		if cursor != next || err != nil {
