@@ -13,7 +13,6 @@ import (
 
 	"github.com/gatehouse/gatehouse"
 	"github.com/gatehouse/gatehouse/dispatch"
-	"github.com/gatehouse/gatehouse/engine"
 	"github.com/gatehouse/gatehouse/handler"
 )
 
@@ -386,22 +385,6 @@ func TestDamageIsPassedOver(t *testing.T) {
 		cursor, _, err := r.set.Cursor(telemetry, dispatch.Group("h"), shard)
 		if cursor != next || err != nil {
 			t.Errorf("the cursor is at %d, %v; want %d", cursor, err, next)
-		}
-	})
-}
-
-func TestLagOfHandlers(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := start(t, dispatch.Options{}, spec("Up", work(forward)))
-		r.put("a", "b")
-		synctest.Wait()
-		cursors, err := r.set.Cursors(telemetry)
-		if err != nil || len(cursors) != 1 || cursors[0].Group != dispatch.Group("up") {
-			t.Fatalf("cursors %v, %v", cursors, err)
-		}
-		lag, err := r.set.Lag(t.Context(), telemetry, engine.Shard(cursors[0].Partition), cursors[0].Next)
-		if err != nil || lag.Offsets != 0 {
-			t.Errorf("lag %+v, %v", lag, err)
 		}
 	})
 }
