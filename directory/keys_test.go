@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/base64"
+	"encoding/binary"
 	"fmt"
 	"strings"
 	"testing"
@@ -248,6 +249,35 @@ func TestTamperedKeys(t *testing.T) {
 	}
 	if keysOf(t, d, "pump-3") != good {
 		t.Fatal("the keys of an endpoint that was not touched are others")
+	}
+}
+
+// Sealed keys are good for their account and kind alone, whatever the name.
+func TestKeysOfOthersWithTheSameName(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	e := newEngine(t)
+	d := open(t, e)
+	acme(t, d)
+	if _, err := d.Update(ctx, "other", directory.Change{Spec: &directory.AccountSpec{Name: "other"}}, directory.Change{Spec: &directory.EndpointSpec{Name: "same"}}); err != nil {
+		t.Fatal(err)
+	}
+	put(t, d, &directory.EndpointSpec{Name: "same"}, &directory.PolicySpec{Name: "same", Rights: []string{"manage"}})
+	endpoint := value(t, e, "acme/e/same")
+	sealed := endpoint[bytes.Index(endpoint, []byte("same"))+len("same"):]
+	if len(sealed) > 255 || len(sealed) < 128 {
+		t.Fatalf("the sealed keys are %d bytes", len(sealed))
+	}
+	policy := binary.AppendUvarint([]byte{1}, uint64(len(sealed)))
+	policy = append(append(policy, sealed...), `{"name":"same","rights":["manage"]}`...)
+	table(t, e, engine.Change{Key: "other/e/same", Value: endpoint}, engine.Change{Key: "acme/p/same", Value: policy})
+	d = open(t, e)
+	_, err := d.EndpointKeys("other", "same", "send")
+	wantKind(t, err, gatehouse.Internal, "cannot be read")
+	_, _, err = d.PolicyKeys("acme", "same")
+	wantKind(t, err, gatehouse.Internal, "cannot be read")
+	if _, err := d.EndpointKeys("acme", "same", "send"); err != nil {
+		t.Fatal(err)
 	}
 }
 
