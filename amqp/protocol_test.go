@@ -64,18 +64,6 @@ func TestMalformed(t *testing.T) {
 			r.attached()
 			r.send(0, delivery(1, 0))
 		}, frame.CodeEnd, amqp.NotAllowed},
-		{"window exceeded", func(r *raw) {
-			var b []byte // in one write: no flow is due until the read ends
-			for i := range 17 {
-				x := delivery(0, 0)
-				x.More = true
-				if i > 0 {
-					x = &frame.Transfer{More: true}
-				}
-				b = appendFrame(b, 0, x)
-			}
-			r.write(b)
-		}, frame.CodeEnd, amqp.WindowViolation},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
