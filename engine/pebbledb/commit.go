@@ -25,6 +25,7 @@ type group struct {
 	batch   *pebble.Batch
 	entries []entry
 	next    []gatehouse.Offset // by shard: not assigned yet when the group was taken
+	number  uint64             // among those that are written; 0 if there is nothing to write
 	written bool               // batch was given to Pebble
 	view    *view              // of the store behind the group
 }
@@ -154,6 +155,11 @@ func (e *Engine) take(in *instance) *group {
 	for i, sh := range e.shards {
 		g.next[i] = sh.next
 	}
+	if g.batch.Count() > 0 {
+		e.taken++
+		g.number = e.taken
+		setStamp(g.batch, stamp{g.number, e.durable})
+	}
 	e.inflight = append(e.inflight, g)
 	e.open = in.newGroup()
 	e.room.Broadcast()
@@ -161,7 +167,17 @@ func (e *Engine) take(in *instance) *group {
 }
 
 func (in *instance) newGroup() *group {
-	return &group{batch: in.db.NewBatch(pebble.WithInitialSizeBytes(64<<10), pebble.WithMaxRetainedSizeBytes(maxGroup))}
+	b := in.db.NewBatch(pebble.WithInitialSizeBytes(64<<10), pebble.WithMaxRetainedSizeBytes(maxGroup))
+	addStamp(b)
+	return &group{batch: b}
+}
+
+// lastStamp returns the stamp that goes behind the last group, if that is on
+// disk.
+func (e *Engine) lastStamp(in *instance) (stamp, bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return stamp{e.taken + 1, e.durable}, e.inst == in && e.taken == e.durable
 }
 
 // complete makes g, which is on disk, visible, and has its callers told.
@@ -171,6 +187,7 @@ func (e *Engine) complete(in *instance, g *group) {
 		e.mu.Unlock() // it was not written, whatever Pebble believes
 		return
 	}
+	e.durable = max(e.durable, g.number)
 	n := copy(e.inflight, e.inflight[1:])
 	e.inflight[n] = nil
 	e.inflight = e.inflight[:n]

@@ -14,11 +14,11 @@
 // group a snapshot is taken, which becomes what readers see once the group is
 // on disk.
 //
-// One database for all shards, not one for each: measured on two cores with
-// 64 and with 1,000 writers of 256-byte records over 8 shards, one database
-// commits several times as many records per second as eight, because a
-// single log gathers what eight would fsync one by one, and it needs one set
-// of memtables and compactions.
+// One database for all shards, not one for each: with 8 shards on two cores,
+// eight databases committed as many 256-byte records per second as one, within
+// the noise, from 64 and from 1,000 writers (BenchmarkPebble). One needs an
+// eighth of the memtables and compactions, and has one log to fsync and one
+// order of everything.
 //
 // # Damage
 //
@@ -30,15 +30,15 @@
 // record and its Detail tells the first.
 //
 // A torn end of the write-ahead log is what a crash leaves and is cut off. A
-// log that is damaged before its end makes Open fail: Pebble's log tells how
-// far it was synced, and so the two can be told apart. Shortly after the last
-// commit the engine writes a mark behind it, so that it too is before the end.
+// log that is damaged before its end makes Open fail, for what is behind the
+// damage was acknowledged. How the two are told apart, which Pebble does only
+// in part, is in stamp.go.
 //
 // # Failing disks
 //
 // The first failed write, fsync or other change of a file ends the life of the
 // Pebble instance: nothing it says about its files can be relied on any
-// more, and it is kept from touching them. All commits in flight fail with
+// more, and it is kept from touching them (gate.go). All commits in flight fail with
 // Unavailable and are in doubt; reads go on, and see what was durable before.
 // Once the directory can be written again a new instance is opened in place.
 //

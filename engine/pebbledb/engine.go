@@ -37,6 +37,8 @@ type Engine struct {
 	inst     *instance
 	open     *group   // being filled
 	inflight []*group // taken by inst, oldest first
+	taken    uint64   // groups that inst had to write
+	durable  uint64   // those of them that are on disk
 	failed   error    // inst is of no more use: why
 	closed   bool
 	full     bool   // the disk: no more records are taken
@@ -130,6 +132,9 @@ func (e *Engine) start(inst *instance, shards int) error {
 	next, err := inst.offsets(count)
 	if err != nil {
 		return err
+	}
+	if err := inst.gate.arm(); err != nil {
+		return inst.unavailable(err)
 	}
 	e.epoch = e.starts << 32
 	e.env.init(nil)

@@ -3,9 +3,7 @@ package pebbledb
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
-	"strings"
 
 	"github.com/gatehouse/gatehouse"
 
@@ -42,13 +40,14 @@ func (e *Engine) lockDir() error {
 // shards to open the store with: zero for whatever the store says.
 func (e *Engine) prepare() (shards int, err error) {
 	fs, dir := e.opts.FS, e.opts.Dir
-	text, err := readFile(fs, fs.PathJoin(dir, formatFile))
+	data, err := readAll(fs, fs.PathJoin(dir, formatFile))
 	if errors.Is(err, os.ErrNotExist) {
 		return e.opts.Shards, nil
 	}
 	if err != nil {
 		return 0, gatehouse.Wrap(gatehouse.Unavailable, err, fmt.Sprintf("store %s cannot be read: %v", dir, err))
 	}
+	text := string(data)
 	var version, count int
 	if _, err := fmt.Sscanf(text, "gatehouse pebbledb format %d", &version); err != nil {
 		return 0, gatehouse.Errorf(gatehouse.Invalid, "file %s of store %s does not say which format the store has: %q", formatFile, dir, cut(text))
@@ -59,10 +58,11 @@ func (e *Engine) prepare() (shards int, err error) {
 	if _, err := fmt.Sscanf(text, formatLine, &version, &count); err != nil {
 		return 0, gatehouse.Errorf(gatehouse.Invalid, "file %s of store %s does not say how many shards the store has: %q", formatFile, dir, cut(text))
 	}
-	if _, err := pebble.Peek(dir, fs); err != nil {
+	d, err := pebble.Peek(dir, fs)
+	if err != nil {
 		return 0, gatehouse.Wrap(gatehouse.Unavailable, err, fmt.Sprintf("store %s cannot be read: %v", dir, err))
 	}
-	if d, err := pebble.Peek(dir, fs); err == nil && !d.Exists {
+	if !d.Exists {
 		return 0, gatehouse.Errorf(gatehouse.Invalid, "store %s has a file %s but no data: its files were lost; restore them from a backup, or remove the directory to start with an empty store", dir, formatFile)
 	}
 	return count, checkShards(dir, count, e.opts.Shards)
@@ -99,17 +99,6 @@ func (e *Engine) writeFormat(shards int) error {
 		return gatehouse.Wrap(gatehouse.Unavailable, err, fmt.Sprintf("store %s cannot be written: %v", dir, err))
 	}
 	return nil
-}
-
-func readFile(fs vfs.FS, name string) (text string, err error) {
-	f, err := fs.Open(name)
-	if err != nil {
-		return "", err
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	var b strings.Builder
-	_, err = io.Copy(&b, io.LimitReader(f, 4096))
-	return b.String(), err
 }
 
 // writeFile writes a file durably: all of it is there or nothing.
@@ -153,6 +142,10 @@ func (in *instance) settle(shards int) (int, error) {
 	}
 	b := in.db.NewBatch()
 	if format == 0 {
+		// The first log of a database is written in an old format.
+		if err := in.db.Flush(); err != nil {
+			return 0, in.unavailable(err)
+		}
 		if empty, err := in.empty(); err != nil || !empty {
 			return 0, errors.Join(err, gatehouse.Errorf(gatehouse.Invalid, "directory %s holds a database that is not a store of Gatehouse", dir))
 		}

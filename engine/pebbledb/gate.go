@@ -51,7 +51,8 @@ func newGate(fs vfs.FS) *gate {
 	return &gate{FS: fs, broke: make(chan struct{}), detached: make(chan struct{})}
 }
 
-// arm ends the opening of the instance. It fails if something has failed.
+// arm ends the opening of the instance: from now on there is somebody to detach
+// it. It fails if something has failed.
 func (g *gate) arm() error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -82,13 +83,6 @@ func (g *gate) cause() error {
 	g.mu.RLock()
 	defer g.mu.RUnlock()
 	return g.err
-}
-
-// opening reports whether the instance is still being opened.
-func (g *gate) opening() bool {
-	g.mu.RLock()
-	defer g.mu.RUnlock()
-	return g.mode == gateOpening
 }
 
 // detach lets those go who wait. What they and all others do from now on

@@ -18,20 +18,21 @@ import (
 // gathers meanwhile.
 const maxInFlight = 3
 
-// sealAfter is how long nothing is committed until the end of the log is
-// marked.
-const sealAfter = 200 * time.Millisecond
+// markAfter is how long nothing is committed until the end of the log is
+// marked by a stamp.
+const markAfter = 200 * time.Millisecond
 
 // An instance is one opened Pebble database. It has three goroutines, which end
 // when quit is closed or the instance has failed: apply, sync and watch.
 type instance struct {
-	e     *Engine
-	db    *pebble.DB
-	gate  *gate
-	wake  chan struct{} // has a token when Engine.open is not empty
-	slots chan struct{} // has a token per group in flight
-	syncs chan *group
-	quit  chan struct{}
+	e      *Engine
+	db     *pebble.DB
+	gate   *gate
+	opened bool
+	wake   chan struct{} // has a token when Engine.open is not empty
+	slots  chan struct{} // has a token per group in flight
+	syncs  chan *group
+	quit   chan struct{}
 	// applied, synced and watched are closed when the goroutines have ended.
 	applied, synced, watched chan struct{}
 	stuck                    bool     // apply ended within Pebble; see after applied is closed
@@ -55,15 +56,15 @@ func (e *Engine) openInstance() (in *instance, err error) {
 			in, err = nil, gatehouse.Errorf(gatehouse.Unavailable, "store %s cannot be opened: %v", e.opts.Dir, r)
 		}
 	}()
+	if err := checkLog(e.opts.FS, e.opts.Dir); err != nil {
+		return nil, err
+	}
 	in.db, err = pebble.Open(e.opts.Dir, e.pebbleOptions(in))
 	if err != nil {
 		in.gate.detach()
 		return nil, e.openFailed(err)
 	}
-	if err := in.gate.arm(); err != nil {
-		_ = in.db.Close() // err matters more
-		return nil, in.unavailable(err)
-	}
+	in.opened = true
 	return in, nil
 }
 
@@ -134,9 +135,9 @@ func (in *instance) apply() {
 			in.gate.fail(fmt.Errorf("writing: %v", r))
 		}
 	}()
-	idle := time.NewTimer(sealAfter)
+	idle := time.NewTimer(markAfter)
 	defer idle.Stop()
-	sealed := true
+	marked := true
 	for {
 		select {
 		case <-in.quit:
@@ -144,15 +145,15 @@ func (in *instance) apply() {
 		case <-in.gate.broke:
 			return
 		case <-idle.C:
-			if !sealed {
-				sealed = true
-				in.mark()
+			if !marked {
+				marked = in.mark()
+				idle.Reset(markAfter)
 			}
 		case <-in.wake:
 			for in.applyNext() {
-				sealed = false
+				marked = false
 			}
-			idle.Reset(sealAfter)
+			idle.Reset(markAfter)
 		}
 	}
 }
@@ -170,7 +171,7 @@ func (in *instance) applyNext() bool {
 		<-in.slots
 		return false
 	}
-	if !g.batch.Empty() {
+	if g.number != 0 {
 		if err := in.db.ApplyNoSyncWait(g.batch, pebble.Sync); err != nil {
 			in.gate.fail(err)
 			return false
@@ -182,13 +183,22 @@ func (in *instance) applyNext() bool {
 	return true
 }
 
-// mark writes something behind the last commit. The log then says that it was
-// synced up to there, so that damage to the last commit is told from the torn
-// end that a crash leaves.
-func (in *instance) mark() {
-	if err := in.db.LogData([]byte{0}, pebble.Sync); err != nil {
-		in.gate.fail(err)
+// mark writes a stamp behind the last commit, and reports whether there was no
+// need to wait for one.
+func (in *instance) mark() bool {
+	s, ok := in.e.lastStamp(in)
+	if !ok {
+		return false
 	}
+	b := in.db.NewBatch()
+	addStamp(b)
+	setStamp(b, s)
+	if err := in.db.Apply(b, pebble.Sync); err != nil {
+		in.gate.fail(err)
+		return true
+	}
+	_ = b.Close() // nil unless closed before
+	return true
 }
 
 // sync waits for the disk.
@@ -304,7 +314,7 @@ func (in *instance) empty() (bool, error) {
 
 // fatal is what Pebble calls when it would rather end the process.
 func (in *instance) fatal(text string) {
-	if in.gate.opening() {
+	if !in.opened {
 		panic(text) // recovered by openInstance
 	}
 	in.gate.fail(errors.New(text))

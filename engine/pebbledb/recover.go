@@ -27,6 +27,7 @@ func (e *Engine) install(in *instance) (old *view) {
 		next[i] = sh.next
 	}
 	e.inst, e.open, e.inflight, e.failed = in, in.newGroup(), nil, nil
+	e.taken, e.durable = 0, 0
 	in.run()
 	return e.views.publish(in.newView(next))
 }
@@ -124,25 +125,18 @@ func (e *Engine) reopen(doubts []doubt) error {
 	if err != nil {
 		return err
 	}
-	stored := doubts[:0:0]
-	for _, d := range doubts {
-		key := make([]byte, streamKeyLen(d.queue))
-		putStreamKey(key, spaceQueue, d.shard.id, d.queue, d.e.Offset)
-		_, closer, err := in.db.Get(key)
-		if err == nil {
-			stored = append(stored, d)
-			err = closer.Close()
-		}
-		if err != nil && !isNotFound(err) {
-			in.gate.detach()
-			return errors.Join(err, in.db.Close())
-		}
+	stored, err := in.stored(doubts)
+	if err == nil {
+		err = in.gate.arm()
 	}
 	e.mu.Lock()
 	if e.closed {
+		err = errClosed()
+	}
+	if err != nil {
 		e.mu.Unlock()
 		in.gate.detach()
-		return errors.Join(errClosed(), in.db.Close())
+		return errors.Join(err, in.db.Close())
 	}
 	for _, d := range stored {
 		d.shard.lane.push(entry{done: func(error) {
@@ -159,6 +153,26 @@ func (e *Engine) reopen(doubts []doubt) error {
 	e.mu.Unlock()
 	e.views.release(old)
 	return nil
+}
+
+// stored returns those of doubts that are there.
+func (in *instance) stored(doubts []doubt) (there []doubt, err error) {
+	for _, d := range doubts {
+		key := make([]byte, streamKeyLen(d.queue))
+		putStreamKey(key, spaceQueue, d.shard.id, d.queue, d.e.Offset)
+		_, closer, err := in.db.Get(key)
+		switch {
+		case err == nil:
+			there = append(there, d)
+			err = closer.Close()
+		case isNotFound(err):
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return there, nil
 }
 
 // retire ends the instance in use when the engine is closed.
