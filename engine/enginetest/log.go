@@ -122,8 +122,15 @@ func logWait(r *rig) {
 	r.put(0, false, "log", "c")
 	r.ok(r.await(later))
 	far := o[1] + 300
+	begun := make(chan struct{})
 	for i := range gatehouse.Offset(4) {
-		go func() { later <- log.Wait(r.ctx, far+i) }()
+		go func() {
+			begun <- struct{}{}
+			later <- log.Wait(r.ctx, far+i)
+		}()
+	}
+	for range 4 {
+		<-begun
 	}
 	for last := o[1]; last < far; last = r.put(0, false, "log", "x")[0] {
 		select {
