@@ -30,7 +30,6 @@ type stream struct {
 	shard  engine.Shard
 	name   string
 	prefix []byte
-	key    []byte // scratch
 }
 
 func (v *view) stream(space byte, s engine.Shard, name string) stream {

@@ -12,7 +12,7 @@ import (
 
 // An Engine keeps one store. Its goroutines, all ended before Close returns:
 // one per shard and one for tables that call back (lane.go), one that commits
-// the changes of tables, one that watches the disk, two per Pebble instance
+// the changes of tables, one that watches the disk, four per Pebble instance
 // (instance.go), and one while a failed instance is replaced (recover.go).
 //
 // Locks, in this order: mu before a lane's mu and before views.mu. A shard's

@@ -39,7 +39,7 @@ type gate struct {
 type gateMode uint8
 
 const (
-	gateOpening gateMode = iota // there is nobody yet to detach it: it is at once
+	gateOpening gateMode = iota // or closing: there is nobody to detach it, so that it is at once
 	gateOpen
 	gateBroken
 	gateDetached
@@ -60,6 +60,18 @@ func (g *gate) arm() error {
 		g.mode = gateOpen
 	}
 	return g.err
+}
+
+// disarm has the gate detached at the first failure again, or now if there was
+// one.
+func (g *gate) disarm() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.err != nil {
+		g.detachLocked()
+		return
+	}
+	g.mode = gateOpening
 }
 
 // fail breaks the gate. No file is being changed when it returns.

@@ -22,8 +22,9 @@ const maxInFlight = 3
 // marked by a stamp.
 const markAfter = 200 * time.Millisecond
 
-// An instance is one opened Pebble database. It has three goroutines, which end
-// when quit is closed or the instance has failed: apply, sync and watch.
+// An instance is one opened Pebble database. It has four goroutines: apply, sync and
+// watch, which end when quit is closed or the instance has failed, and one that
+// closes its views.
 type instance struct {
 	e      *Engine
 	db     *pebble.DB
@@ -106,6 +107,7 @@ func (in *instance) run() {
 	go in.apply()
 	go in.sync()
 	go in.watch()
+	go in.views.run()
 }
 
 // watch tells the engine when the gate breaks, whatever the others wait for.

@@ -179,15 +179,15 @@ func (in *instance) stored(doubts []doubt) (there []doubt, err error) {
 func (e *Engine) retire(in *instance) error {
 	close(in.quit)
 	<-in.watched
+	in.gate.disarm()
 	if in.gate.cause() != nil {
-		in.gate.detach()
 		in.end()
 		return nil
 	}
 	<-in.applied
 	<-in.synced
 	in.views.wait()
-	return in.db.Close()
+	return errors.Join(in.db.Close(), in.gate.cause())
 }
 
 // endAfter is how long a failed instance may take to come to its end.
@@ -210,7 +210,7 @@ func (in *instance) close() error {
 		<-in.applied
 		<-in.synced
 		if in.stuck {
-			done <- errors.New("Pebble ended amid a write")
+			done <- errors.New("it ended amid a write")
 			return
 		}
 		for _, g := range in.lost {

@@ -48,8 +48,7 @@ func (vs *views) acquire() (*view, error) {
 	return vs.current, nil
 }
 
-// release gives back a view, or nil. It waits for a lock of Pebble's that is
-// held while Pebble fails, so nothing must be locked.
+// release gives back a view, or nil.
 func (vs *views) release(v *view) {
 	if v == nil {
 		return
@@ -63,11 +62,8 @@ func (vs *views) release(v *view) {
 	}
 }
 
-// drop closes a view that was never published, or is no longer used.
-func (v *view) drop() {
-	_ = v.snap.Close() // always nil
-	v.in.views.remove()
-}
+// drop has a view closed that was never published, or is no longer used.
+func (v *view) drop() { v.in.views.drop(v.snap) }
 
 // iter returns an iterator over the keys from lower up to, not including,
 // upper.
@@ -75,15 +71,19 @@ func (v *view) iter(lower, upper []byte) (*pebble.Iterator, error) {
 	return v.snap.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
 }
 
-// A viewCount counts the views of an instance, which must be gone before it is
-// closed.
+// A viewCount counts the views of an instance, which must be closed before it
+// is. Pebble closes a snapshot under a lock that is held while its manifest is
+// written, for good if that has failed: nobody must wait for that but the
+// goroutine that does it, run.
 type viewCount struct {
-	mu   sync.Mutex
-	gone sync.Cond
-	n    int
+	mu      sync.Mutex
+	changed sync.Cond
+	n       int // views that are not closed
+	dropped []*pebble.Snapshot
+	ended   bool
 }
 
-func (c *viewCount) init() { c.gone.L = &c.mu }
+func (c *viewCount) init() { c.changed.L = &c.mu }
 
 func (c *viewCount) add() {
 	c.mu.Lock()
@@ -91,19 +91,44 @@ func (c *viewCount) add() {
 	c.mu.Unlock()
 }
 
-func (c *viewCount) remove() {
+func (c *viewCount) drop(s *pebble.Snapshot) {
 	c.mu.Lock()
-	c.n--
-	if c.n == 0 {
-		c.gone.Broadcast()
-	}
+	c.dropped = append(c.dropped, s)
+	c.changed.Broadcast()
 	c.mu.Unlock()
 }
 
+// run closes what was dropped, until wait has returned.
+func (c *viewCount) run() {
+	var spare []*pebble.Snapshot
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for !c.ended {
+		if len(c.dropped) == 0 {
+			c.changed.Wait()
+			continue
+		}
+		list := c.dropped
+		c.dropped = spare[:0]
+		c.mu.Unlock()
+		for _, s := range list {
+			_ = s.Close() // always nil
+		}
+		clear(list)
+		spare = list
+		c.mu.Lock()
+		c.n -= len(list)
+		c.changed.Broadcast()
+	}
+}
+
+// wait returns once all views are closed.
 func (c *viewCount) wait() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for c.n > 0 {
-		c.gone.Wait()
+		c.changed.Wait()
 	}
+	c.ended = true
+	c.changed.Broadcast()
 }
