@@ -3,6 +3,7 @@ package enginetest
 import (
 	"context"
 	"errors"
+	"runtime"
 	"strconv"
 	"sync"
 	"time"
@@ -137,6 +138,7 @@ func logWait(r *rig) {
 		case err := <-later:
 			r.t.Fatalf("Wait for %d returned %v when the last record was %d", far, err, last)
 		default:
+			runtime.Gosched() // so that they do wait
 		}
 	}
 	for range 10 {
