@@ -83,6 +83,8 @@ func (s *Session) addLink(a *Attach) error {
 		return Err(FramingError, "the handle is above handle-max")
 	case r.Handle > s.handleMax:
 		return Err(NotAllowed, "the handle is above the peer's own handle-max")
+	case c.linkCount >= 2*c.server.config.MaxLinks: // refused ones that the peer has not detached
+		return Err(ResourceLimitExceeded, "the connection has twice as many links as it may have")
 	case s.links[r.Handle] != nil:
 		s.endLocked(Err(HandleInUse, "the handle has a link already"))
 		return nil

@@ -44,7 +44,9 @@ type Config struct {
 	// one link more than that. Default: 255.
 	HandleMax uint32
 
-	// MaxLinks is how many links a connection may have. Default: 2048.
+	// MaxLinks is how many links a connection may have. More are refused; at
+	// twice that, with those refused and not detached, the connection is closed.
+	// Default: 2048.
 	MaxLinks int
 
 	// IncomingWindow is how many transfer frames a session may send before it

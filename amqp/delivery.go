@@ -66,18 +66,6 @@ func (d *Delivery) finish(state *State) {
 		s := in.session
 		s.outcomes = addDisposition(s.outcomes, d.id, !in.second, state)
 		s.conn.touch(s)
-		if in.second {
-			s.awaitSettlement(d.id, in.handle)
-		}
 	}
 	in.replenish()
-}
-
-// awaitSettlement notes a delivery in mode second, whose sender has the last
-// word (part 2.8.3). The lock is held.
-func (s *Session) awaitSettlement(id, handle uint32) {
-	if s.seconds == nil {
-		s.seconds = make(map[uint32]uint32)
-	}
-	s.seconds[id] = handle
 }

@@ -85,7 +85,8 @@ func (c *Conn) takeDisposition(channel uint16, items wire.Items) error {
 		return err
 	}
 	if d.Role == frame.RoleSender {
-		s.takeSettlement(&d)
+		// The peer settles what it sent. In mode second that answers an outcome of
+		// ours (part 2.8.3); we keep no books that it could change.
 		c.mu.Unlock()
 		return nil
 	}
@@ -121,14 +122,6 @@ func each[T any](m map[uint32]T, d *frame.Disposition, f func(uint32, T)) {
 	for _, id := range ids {
 		f(id, m[id])
 	}
-}
-
-// takeSettlement takes the last word of a sender on deliveries in mode second.
-func (s *Session) takeSettlement(d *frame.Disposition) {
-	if !d.Settled || len(s.seconds) == 0 {
-		return
-	}
-	each(s.seconds, d, func(id, _ uint32) { delete(s.seconds, id) })
 }
 
 // takeOutcomes notes what a receiver says of what we sent, and returns the

@@ -39,7 +39,8 @@ type Receiver interface {
 type Sender interface {
 	// Ready is called when Send can take something (Outgoing.Credit tells how
 	// much) or the peer wants the link drained (Outgoing.Draining). It may be
-	// called from another goroutine than the other callbacks, at the same time.
+	// called from another goroutine than the other callbacks, at the same time as
+	// they or even just after Closed; Send then fails.
 	Ready(o *Outgoing)
 
 	// Outcome is called when the peer tells where a delivery stands. If the peer

@@ -138,7 +138,7 @@ type collector struct {
 }
 
 func newCollector() *collector {
-	return &collector{deliveries: make(chan *amqp.Delivery, 10000), closed: make(chan error, 1)}
+	return &collector{deliveries: make(chan *amqp.Delivery, 10000), closed: make(chan error, 100)}
 }
 
 func (c *collector) Message(d *amqp.Delivery) { c.deliveries <- d }
@@ -162,7 +162,7 @@ type feeder struct {
 func newFeeder(m ...amqp.Message) *feeder {
 	return &feeder{
 		messages: m, outcomes: make(chan outcome, 10000),
-		closed: make(chan error, 1), ready: make(chan struct{}, 10000),
+		closed: make(chan error, 100), ready: make(chan struct{}, 10000),
 	}
 }
 

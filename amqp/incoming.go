@@ -29,7 +29,7 @@ type IncomingOptions struct {
 type Incoming struct {
 	link
 	receiver Receiver
-	second   bool // receiver settle mode second
+	second   bool // receiver settle mode second: the peer has the last word
 	window   uint32
 	max      uint64
 
@@ -158,16 +158,6 @@ func (in *Incoming) takeFlow(f *frame.Flow) {
 func (in *Incoming) fillFlow(f *frame.Flow) {
 	f.DeliveryCount = frame.Some(in.deliveryCount)
 	f.LinkCredit = frame.Some(in.credit)
-}
-
-// drop forgets what has not come in whole. The lock is held.
-func (in *Incoming) drop() {
-	in.discard()
-	for id, handle := range in.session.seconds {
-		if handle == in.handle {
-			delete(in.session.seconds, id)
-		}
-	}
 }
 
 // discard frees the partial message. The lock is held.

@@ -103,7 +103,7 @@ func (l *link) drop() {
 	}
 	l.state = linkDetached
 	if l.in != nil {
-		l.in.drop()
+		l.in.discard()
 	}
 	if l.out != nil {
 		l.out.drop()

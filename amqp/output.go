@@ -2,6 +2,7 @@ package amqp
 
 import (
 	"runtime"
+	"slices"
 	"time"
 
 	"github.com/gatehouse/gatehouse/amqp/frame"
@@ -170,7 +171,7 @@ func (c *Conn) takeReady() []*Outgoing {
 	for _, o := range ready {
 		o.waiting = false
 	}
-	return ready
+	return slices.DeleteFunc(ready, func(o *Outgoing) bool { return o.state != linkAttached })
 }
 
 // waitOutput waits until the peer has taken enough of what was written for

@@ -317,3 +317,23 @@ func TestStolen(t *testing.T) {
 	}
 	r.shut()
 }
+
+// TestTooManyLinks closes the connection of a peer that goes on attaching and
+// never detaches what was refused.
+func TestTooManyLinks(t *testing.T) {
+	t.Parallel()
+	r := start(t, amqp.Config{MaxLinks: 2}, yes(t))
+	r.begin(0, 100)
+	for handle := range uint32(4) {
+		a := receiverOf(handle)
+		a.Name = fmt.Sprint(handle)
+		r.send(0, a)
+		r.attached()
+		if handle >= 2 {
+			r.detached(handle, amqp.ResourceLimitExceeded)
+		}
+	}
+	r.send(0, receiverOf(4))
+	r.over(frame.CodeClose, amqp.ResourceLimitExceeded)
+	r.send(0, closing(nil))
+}

@@ -21,9 +21,8 @@ type Session struct {
 
 	// What comes in (part 2.5.6).
 	nextIncomingID uint32
-	incomingWindow uint32            // frames the peer may still send
-	outcomes       []disposition     // to be sent, as receiver
-	seconds        map[uint32]uint32 // deliveries in mode second that await the peer's settlement: handles by delivery id
+	incomingWindow uint32        // frames the peer may still send
+	outcomes       []disposition // to be sent, as receiver
 
 	// What goes out.
 	handleMax      uint32 // the peer's
@@ -160,7 +159,7 @@ func (s *Session) takeLinks() []*link {
 		l.free()
 	}
 	s.ended, s.links = true, nil
-	s.unsettled, s.seconds = nil, nil
+	s.unsettled = nil
 	return links
 }
 

@@ -194,3 +194,34 @@ func TestShutdown(t *testing.T) {
 		}
 	})
 }
+
+// TestByteByByte feeds a conversation one byte at a time, as fragments of
+// WebSocket messages may come.
+func TestByteByByte(t *testing.T) {
+	bubble(t, amqp.Config{}, yesHandler, func(r *raw) {
+		h := frame.ProtocolHeader(frame.ProtoAMQP)
+		b := append([]byte{}, h[:]...)
+		b = appendFrame(b, 0, &frame.Open{ContainerID: "raw", MaxFrameSize: 65536, ChannelMax: 9})
+		b = appendFrame(b, 0, &frame.Begin{IncomingWindow: 10, HandleMax: 9})
+		b = appendFrame(b, 0, sender(0))
+		b = appendFrame(b, 0, delivery(0, 0), make([]byte, 101)...)
+		b = appendFrame(b, 0, delivery(0, 1), make([]byte, 100)...)
+		go func() {
+			for i := range b {
+				if _, err := r.p.nc.Write(b[i : i+1]); err != nil {
+					r.t.Error(err)
+				}
+			}
+		}()
+		r.header(frame.ProtoAMQP)
+		r.want(frame.CodeOpen)
+		r.want(frame.CodeBegin)
+		r.attached()
+		for id, kind := range []frame.StateKind{frame.Rejected, frame.Accepted} {
+			if d := r.outcome(); d.First != uint32(id) || d.State.Kind != kind {
+				r.t.Fatalf("disposition %+v", d)
+			}
+		}
+		r.shut()
+	})
+}
