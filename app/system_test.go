@@ -156,7 +156,8 @@ func TestStopUnderLoad(t *testing.T) {
 	const senders, enough = 8, 200
 	var mu sync.Mutex
 	acknowledged := map[string]bool{}
-	plenty := make(chan struct{})
+	ends := make(chan string, senders) // why a sender stopped
+	plenty, none := make(chan struct{}), make(chan struct{})
 	key, _ := g.keys(demo.Sender)
 	var all sync.WaitGroup
 	for s := range senders {
@@ -165,7 +166,8 @@ func TestStopUnderLoad(t *testing.T) {
 				id := fmt.Sprintf("m-%d-%d", s, n)
 				a, err := g.send(t.Context(), key, id)
 				if err != nil || a.status != http.StatusCreated {
-					return // the gateway stops
+					ends <- fmt.Sprintf("%s: %+v, %v", id, a, err) // the gateway stops
+					return
 				}
 				mu.Lock()
 				acknowledged[id] = true
@@ -176,7 +178,12 @@ func TestStopUnderLoad(t *testing.T) {
 			}
 		})
 	}
-	<-plenty
+	go func() { all.Wait(); close(none) }()
+	select {
+	case <-plenty:
+	case <-none:
+		t.Fatalf("all senders stopped before the gateway did, the first at %s", <-ends)
+	}
 	if err := g.stop(); err != nil {
 		t.Errorf("stop: %v", err)
 	}
