@@ -152,6 +152,11 @@ type DeadLetter struct {
 	Reason      string // short and stable: MaxDeliveryCountExceeded, TTLExpired, …
 	Description string // for people: what was refused, by which rule, what to do
 	From        string // the address the message died at
+	// To or Labels say which of the endpoints or channels that a handler sent
+	// the message to it could not reach. Neither is set if it is not about one
+	// of them: then the handler itself failed, or an inbox gave it up.
+	To     string // address
+	Labels string // selector
 	Time        time.Time
 }
 

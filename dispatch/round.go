@@ -147,6 +147,10 @@ func (w *worker) handle(ctx context.Context, m *gatehouse.Message) error {
 		return err
 	}
 	r := &w.round
+	w.aim = gatehouse.DeadLetter{}
+	if m.Dead != nil { // it is given another life
+		w.aim, m.Dead = *m.Dead, nil
+	}
 	if expires := m.Expires(); !expires.IsZero() && !time.Now().Before(expires) {
 		w.giveUp(m, ReasonExpired, fmt.Sprintf("the message was not handled within its time to live of %v", m.TTL))
 		return nil
@@ -156,6 +160,10 @@ func (w *worker) handle(ctx context.Context, m *gatehouse.Message) error {
 		return nil
 	}
 	r.source, r.sent = m.Position.Offset, r.sent[:0]
+	if w.missed(m) {
+		r.handled(m)
+		return nil
+	}
 	err := w.call(ctx, m)
 	switch {
 	case err == nil:
@@ -179,6 +187,20 @@ func (w *worker) handle(ctx context.Context, m *gatehouse.Message) error {
 	return nil
 }
 
+// missed sends a dead letter to the one place it did not reach, if that is
+// known: to the others the handler's message went at the time.
+func (w *worker) missed(m *gatehouse.Message) bool {
+	switch {
+	case w.aim.To != "":
+		w.round.Send(w.aim.To, m)
+	case w.aim.Labels != "":
+		w.round.SendLabels(w.aim.Labels, m)
+	default:
+		return false
+	}
+	return true
+}
+
 // call runs the handler; a panic is an error of that message.
 func (w *worker) call(ctx context.Context, m *gatehouse.Message) (err error) {
 	defer func() {
@@ -196,7 +218,7 @@ func (w *worker) giveUp(m *gatehouse.Message, reason, text string) {
 	}
 	w.round.givenUp(m, gatehouse.DeadLetter{
 		Reason: reason, Description: text, Time: time.Now(),
-		From: gatehouse.ChannelPrefix + string(w.spec.Channel.Channel),
+		From: gatehouse.ChannelPrefix + string(w.spec.Channel.Channel), To: w.aim.To, Labels: w.aim.Labels,
 	})
 }
 

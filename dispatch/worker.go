@@ -19,9 +19,10 @@ type worker struct {
 	group     string // whose cursor is kept
 	dead      bool   // follows the handler's dead letters instead of the channel
 
-	next      gatehouse.Offset // to read
-	attempted gatehouse.Offset // the message that failed last
-	attempts  int              // made for it
+	next      gatehouse.Offset     // to read
+	attempted gatehouse.Offset     // the message that failed last
+	attempts  int                  // made for it
+	aim       gatehouse.DeadLetter // what the message being replayed died of
 	cursor    cursor
 	round     round
 }
@@ -148,11 +149,7 @@ func (w *worker) read(ctx context.Context, end gatehouse.Offset) (gatehouse.Offs
 		}
 	}
 	if w.dead {
-		next, err := w.channels.ReadDead(ctx, w.spec.Channel, w.spec.Name, w.partition, w.next, damaged, visit)
-		for _, m := range r.messages {
-			m.Dead = nil // it is given another life
-		}
-		return next, err
+		return w.channels.ReadDead(ctx, w.spec.Channel, w.spec.Name, w.partition, w.next, damaged, visit)
 	}
 	return w.channels.Read(ctx, w.spec.Channel, w.partition, w.next, damaged, visit)
 }

@@ -81,7 +81,7 @@ func New(c Config) *Gate {
 	g.limits.byParty = make(map[party]*limited)
 	g.marks.known = make(map[string][]gatehouse.Offset)
 	c.Directory.Subscribe(g.follow)
-	g.snapshot.Store(c.Directory.Current())
+	g.snapshot.CompareAndSwap(nil, c.Directory.Current()) // unless a change was told already
 	return g
 }
 

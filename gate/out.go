@@ -50,6 +50,7 @@ func (g *Gate) Deliver(ctx context.Context, b *handler.Batch) error {
 		return err
 	}
 	for i := range b.Outputs {
+		d.begin(i)
 		d.send(&b.Outputs[i])
 	}
 	return d.commit(ctx)
@@ -67,6 +68,33 @@ type outward struct {
 	refused atomic.Int64
 
 	last, sent *gatehouse.Message // an output's message and what is sent of it
+
+	// reached are the inboxes that what came from one source has been put into,
+	// by folded name; nil if it has a single output.
+	reached map[string]struct{}
+}
+
+// begin prepares for the i-th output.
+func (d *outward) begin(i int) {
+	all := d.batch.Outputs
+	if i > 0 && all[i-1].Source == all[i].Source {
+		return
+	}
+	d.reached = nil
+	if i+1 < len(all) && all[i+1].Source == all[i].Source {
+		d.reached = make(map[string]struct{})
+	}
+}
+
+// first reports whether an endpoint is reached for the first time from this
+// source: named twice, or named and labelled, it gets the message once.
+func (d *outward) first(name gatehouse.EndpointName) bool {
+	if d.reached == nil {
+		return true
+	}
+	before := len(d.reached)
+	d.reached[gatehouse.Fold(name)] = struct{}{}
+	return len(d.reached) > before
 }
 
 // A bundle is what one shard is to store.
@@ -166,7 +194,7 @@ func (d *outward) inboxKey(name gatehouse.EndpointName) inbox.Key {
 // store notes a put.
 func (d *outward) store(o *handler.Output, key inbox.Key) {
 	shard := d.gate.Inboxes.Shard(key)
-	if d.has(shard, o.Source) {
+	if d.has(shard, o.Source) || !d.first(key.Endpoint) {
 		return
 	}
 	b := d.bundle(shard)
@@ -236,7 +264,7 @@ func (d *outward) deadRecord(o *handler.Output, reason, text string) engine.Reco
 		text = "to " + o.Address + ": " + text
 	}
 	return channel.DeadRecord(d.id, d.batch.Handler, o.Message, gatehouse.DeadLetter{
-		Reason: reason, Description: text, From: from, Time: d.now,
+		Reason: reason, Description: text, From: from, To: o.Address, Labels: o.Labels, Time: d.now,
 	})
 }
 

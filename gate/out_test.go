@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/gatehouse/gatehouse"
 	"github.com/gatehouse/gatehouse/channel"
@@ -179,6 +180,59 @@ func TestLabels(t *testing.T) {
 	}
 }
 
+// TestReachedOnce names an endpoint twice, and by labels besides: it gets the
+// message once. A message from another source is another message.
+func TestReachedOnce(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	e := r.spec(receiver)
+	e.Labels = map[string]string{"site": "oslo"}
+	r.change(e)
+	r.deliver(1, to("endpoints/"+receiver, note(1)), to("endpoints/PANEL", note(1)), labelled("site=oslo", note(1)))
+	r.deliver(2, to("endpoints/"+receiver, note(2)))
+	l := r.receiver()
+	for _, want := range []string{"n-1", "n-2"} {
+		if d := receive(t, l, false); d.Message.ID != want {
+			t.Errorf("received %s, want %s", d.Message.ID, want)
+		}
+	}
+	nothing(t, l)
+	if dead := r.dead("h"); len(dead) != 0 {
+		t.Errorf("%d dead letters", len(dead))
+	}
+}
+
+// TestReplayReachesWhoWasMissed has a message that named two endpoints reach one,
+// and by a replay the other, and nobody twice.
+func TestReplayReachesWhoWasMissed(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	m := note(1)
+	m.To = append(m.To, "endpoints/late")
+	if o := one(t, r.sender(), m); o.err != nil {
+		t.Fatal(o.err)
+	}
+	l := r.receiver()
+	receive(t, l, false)
+	// The dead letter is durable with what was delivered beside it, or soon.
+	for len(r.dead("relay")) == 0 {
+		<-time.After(time.Millisecond)
+	}
+	if d := r.dead("relay")[0].Dead; d.Reason != gate.ReasonNoEndpoint || d.To != "endpoints/late" {
+		t.Fatalf("%+v", d)
+	}
+	r.change(&directory.EndpointSpec{Name: "late"})
+	n, err := r.Dispatcher.Replay(context.Background(), channel.ID{Account: account, Channel: work}, "relay")
+	if n != 1 || err != nil {
+		t.Fatalf("%d, %v", n, err)
+	}
+	nothing(t, l)
+	s, err := r.Gate.Inboxes.Stats(context.Background(), inbox.Key{Account: account, Endpoint: "late"})
+	if err != nil || s.Active != 1 {
+		t.Errorf("%+v, %v", s, err)
+	}
+}
+
 // TestForward sends on to another channel.
 func TestForward(t *testing.T) {
 	t.Parallel()
@@ -213,12 +267,15 @@ func TestQuotaLeavesATrace(t *testing.T) {
 	three := 3
 	e.Inbox = &directory.InboxSpec{MaxMessages: &three, MaxBytes: &size}
 	r.change(e)
-	var outputs []handler.Output
+	b := &handler.Batch{Account: account, Channel: work, Handler: "h", Group: "h", Partition: 3, Through: 10}
 	for i := range 10 {
-		outputs = append(outputs, to("endpoints/"+receiver, note(i)))
+		b.Outputs = append(b.Outputs, handler.Output{Address: "endpoints/" + receiver, Message: note(i), Source: gatehouse.Offset(i + 1)})
 	}
-	r.deliver(1, outputs...)
-	r.deliver(1, outputs...)
+	for range 2 {
+		if err := r.Gate.Deliver(context.Background(), b); err != nil {
+			t.Fatal(err)
+		}
+	}
 	if dead := r.dead("h"); len(dead) != 7 || dead[0].Dead.Reason != gate.ReasonQuota {
 		t.Errorf("%d dead letters", len(dead))
 	}

@@ -110,12 +110,14 @@ func appendTime(dst []byte, t time.Time) []byte {
 	return binary.AppendUvarint(dst, uint64(t.Nanosecond()))
 }
 
-// appendDead appends the three texts and the time, before which a byte says
+// appendDead appends the five texts and the time, before which a byte says
 // whether there is one.
 func appendDead(dst []byte, d *gatehouse.DeadLetter) []byte {
 	dst = appendString(dst, d.Reason)
 	dst = appendString(dst, d.Description)
 	dst = appendString(dst, d.From)
+	dst = appendString(dst, d.To)
+	dst = appendString(dst, d.Labels)
 	if d.Time.IsZero() {
 		return append(dst, 0)
 	}

@@ -221,7 +221,7 @@ func (d *decoder) to() []string {
 }
 
 func (d *decoder) dead() *gatehouse.DeadLetter {
-	l := &gatehouse.DeadLetter{Reason: d.string(), Description: d.string(), From: d.string()}
+	l := &gatehouse.DeadLetter{Reason: d.string(), Description: d.string(), From: d.string(), To: d.string(), Labels: d.string()}
 	switch d.byte() {
 	case 0:
 	case 1:

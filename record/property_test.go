@@ -99,6 +99,8 @@ func drawMessage(t *rapid.T) *gatehouse.Message {
 			Reason:      text.Draw(t, "reason"),
 			Description: text.Draw(t, "description"),
 			From:        text.Draw(t, "from"),
+			To:          text.Draw(t, "to"),
+			Labels:      text.Draw(t, "labels"),
 			Time:        drawTime(t, "died"),
 		}
 	}

@@ -62,6 +62,8 @@ func full() *gatehouse.Message {
 			Reason:      "TTLExpired",
 			Description: "it waited longer than its ttl",
 			From:        "endpoints/pump-7",
+			To:          "endpoints/panel",
+			Labels:      "site=oslo",
 			Time:        time.Date(2026, 3, 29, 2, 1, 30, 0, time.UTC),
 		},
 	}
@@ -99,8 +101,8 @@ func TestEveryField(t *testing.T) {
 			t.Errorf("field %s: stored: %t", name, !v.Field(i).IsZero())
 		}
 	}
-	if n := reflect.TypeFor[gatehouse.DeadLetter]().NumField(); n != 4 {
-		t.Errorf("a dead letter has %d fields; the format has 4", n)
+	if n := reflect.TypeFor[gatehouse.DeadLetter]().NumField(); n != 6 {
+		t.Errorf("a dead letter has %d fields; the format has 6", n)
 	}
 }
 
@@ -258,10 +260,10 @@ func TestDamage(t *testing.T) {
 		"boolean":               {"\x01\x80\x80\x02\x01\x00\x05\x02", "neither true nor false"},
 		"float cut":             {"\x01\x80\x80\x02\x01\x00\x04\x00\x00", "beyond the end"},
 		"uuid cut":              {"\x01\x80\x80\x02\x01\x00\x08\x00\x00", "beyond the end"},
-		"dead letter's time":    {"\x01\x80\x80\x40\x00\x00\x00\x02", "neither there nor not"},
+		"dead letter's time":    {"\x01\x80\x80\x40\x00\x00\x00\x00\x00\x02", "neither there nor not"},
 		"list of too many":      {"\x01\x80\x80\x02\x01\x00\x09\x7f\x00", "count goes beyond"},
 		"string within body":    {"\x01\x81\x80\x04\x02\x03ab", "beyond the end"},
-		"dead letter's no time": {"\x01\x80\x80\x40\x00\x00\x00\x01\xff\xdb\x8f\xf9\xce\x03\x00", "present is empty"},
+		"dead letter's no time": {"\x01\x80\x80\x40\x00\x00\x00\x00\x00\x01\xff\xdb\x8f\xf9\xce\x03\x00", "present is empty"},
 	}
 	for name, tt := range tests {
 		m, err := Decode([]byte(tt.data))

@@ -48,7 +48,7 @@ type Config struct {
 	// Labels delivers to every endpoint of the account that has them, such as
 	// "site=oslo,kind!=test", and that an egress authorization lets have the
 	// message: its condition may compare the message with the labels. An
-	// endpoint that is found by its address as well gets the message twice.
+	// endpoint that is found by its address as well gets the message once.
 	Labels string `json:"labels,omitempty"`
 	// Unaddressed is what becomes of a message that names nobody in any of
 	// these ways: "ignore", the default, since most telemetry is for the
