@@ -78,7 +78,8 @@ func (s *Set) Shard(account gatehouse.AccountName, key string) engine.Shard {
 // An Append is one message on its way into its channels. Its zero value, with
 // the exported fields set, is ready for Set.Append, and must not be touched
 // until Done is called. It is meant to be embedded in the caller's own record
-// of the message, so that a message costs one allocation.
+// of the message, and to be used again after Reset: then a message costs next
+// to no allocation.
 type Append struct {
 	Account gatehouse.AccountName
 	Shard   engine.Shard // from Set.Shard
@@ -98,8 +99,10 @@ type Append struct {
 	set    *Set
 	op     engine.Op
 	first  [1]engine.Record
-	claims []*claim // of the ids the message brings
-	await  []*claim // of other messages, on their way, that this one repeats
+	buffer []byte                  // for the encoded message
+	bound  func(*engine.Op, error) // done, as a value
+	claims []*claim                // of the ids the message brings
+	await  []*claim                // of other messages, on their way, that this one repeats
 }
 
 // Append stores a.Message in all targets, atomically, and returns at once;
@@ -108,7 +111,11 @@ type Append struct {
 // Done is not called.
 func (s *Set) Append(ctx context.Context, a *Append) error {
 	a.set = s
-	data := record.Append(make([]byte, 0, len(a.Message.Body)+192), a.Message)
+	if size := len(a.Message.Body) + 192; cap(a.buffer) < size {
+		a.buffer = make([]byte, 0, size)
+	}
+	data := record.Append(a.buffer[:0], a.Message)
+	a.buffer = data
 	if len(data) > engine.MaxRecord {
 		return gatehouse.Errorf(gatehouse.TooLarge, "the message is %d bytes long; at most %d can be stored", len(data), engine.MaxRecord)
 	}
@@ -121,8 +128,24 @@ func (s *Set) Append(ctx context.Context, a *Append) error {
 		}
 	}
 	a.op.Records = records
-	a.op.Done = a.done
+	if a.bound == nil {
+		a.bound = a.done
+	}
+	a.op.Done = a.bound
 	return s.commit.Write(ctx, a.Shard, &a.op)
+}
+
+// maxKept is the longest buffer that Reset keeps.
+const maxKept = 16 << 10
+
+// Reset makes a ready for another message, keeping what memory it has. It may
+// be called once Done was, from within it too.
+func (a *Append) Reset() {
+	buffer, bound := a.buffer, a.bound
+	if cap(buffer) > maxKept {
+		buffer = nil
+	}
+	*a = Append{buffer: buffer, bound: bound}
 }
 
 func (a *Append) done(op *engine.Op, err error) {

@@ -69,6 +69,7 @@ type Gate struct {
 	sessions registry
 	limits   limiters
 	marks    marks
+	passages sync.Pool // of *passage
 }
 
 // New returns a gate that follows the directory.
@@ -79,6 +80,7 @@ func New(c Config) *Gate {
 	g := &Gate{Config: c}
 	g.sessions.byParty = make(map[party]map[*Session]struct{})
 	g.limits.byParty = make(map[party]*limited)
+	g.passages.New = func() any { return new(passage) }
 	g.marks.known = make(map[string][]gatehouse.Offset)
 	c.Directory.Subscribe(g.follow)
 	g.snapshot.CompareAndSwap(nil, c.Directory.Current()) // unless a change was told already

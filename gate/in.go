@@ -3,6 +3,7 @@ package gate
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/gatehouse/gatehouse"
@@ -46,7 +47,7 @@ func (s *Session) Submit(ctx context.Context, done func(Receipt, error), message
 	}
 	now := time.Now()
 	for _, m := range messages {
-		p := &passage{session: s, done: done}
+		p := s.passage(done)
 		s.order.enter(p)
 		if err := s.decide(v, m, now, p); err != nil {
 			p.finish(err)
@@ -69,7 +70,7 @@ func (s *Session) SubmitAll(ctx context.Context, done func(Receipt, error), mess
 	all := make([]*passage, len(messages))
 	var refusal error
 	for i, m := range messages {
-		p := &passage{session: s, done: done}
+		p := s.passage(done)
 		all[i] = p
 		s.order.enter(p)
 		if refusal == nil {
@@ -108,8 +109,8 @@ func (s *Session) sender() (*view, error) {
 	return s.gate.look(s), nil
 }
 
-// A passage is one message on its way in. It is the only thing allocated for
-// it besides its encoded bytes.
+// A passage is one message on its way in. It serves one message after the
+// other: nothing of it may be kept once done was called.
 type passage struct {
 	channel.Append
 	session *Session
@@ -120,6 +121,31 @@ type passage struct {
 	next    *passage
 	target  [1]channel.Target
 	name    [1]gatehouse.ChannelName
+}
+
+func (s *Session) passage(done func(Receipt, error)) *passage {
+	p := s.gate.passages.Get().(*passage)
+	p.session, p.done = s, done
+	return p
+}
+
+// release makes p ready for another message.
+func (p *passage) release() {
+	pool := &p.session.gate.passages
+	p.Append.Reset()
+	*p = passage{Append: p.Append}
+	pool.Put(p)
+}
+
+// settled returns channels as receipts may share them: few sessions send to
+// more than one set of channels at a time.
+func (s *Session) settled(channels []gatehouse.ChannelName) []gatehouse.ChannelName {
+	if last := s.channels.Load(); last != nil && slices.Equal(*last, channels) {
+		return *last
+	}
+	own := slices.Clone(channels)
+	s.channels.Store(&own)
+	return own
 }
 
 // decide is the way in up to the commit: complete the message, check the
@@ -135,6 +161,7 @@ func (s *Session) decide(v *view, m *gatehouse.Message, now time.Time, p *passag
 	if err != nil {
 		return err
 	}
+	channels = s.settled(channels)
 	p.receipt = Receipt{ID: m.ID, Channels: channels, Enqueued: now}
 	p.Account, p.Message = s.attempt.Account, m
 	key := m.Key

@@ -43,6 +43,7 @@ func (o *order) ready(p *passage) {
 		}
 		o.mu.Unlock()
 		h.done(h.receipt, h.err)
+		h.release()
 		o.mu.Lock()
 	}
 	o.draining = false

@@ -56,7 +56,8 @@ type Session struct {
 	expiry *time.Timer
 	hours  *time.Timer // until hours are looked at again; nil: they do not concern it
 
-	order order
+	order    order
+	channels atomic.Pointer[[]gatehouse.ChannelName] // of the last message
 }
 
 // A view is what the directory's snapshot says about a session's party,
