@@ -87,6 +87,16 @@ func (s *Session) Peek(ctx context.Context, dead bool, from gatehouse.Offset, li
 	return s.gate.Inboxes.Peek(ctx, k, from, limit)
 }
 
+// Groups returns the groups that have messages or a state in the inbox: see
+// inbox.Set.Sessions.
+func (s *Session) Groups(ctx context.Context, dead bool) ([]string, error) {
+	k, err := s.listener(dead)
+	if err != nil {
+		return nil, err
+	}
+	return s.gate.Inboxes.Sessions(ctx, k)
+}
+
 // Settle decides the fate of deliveries, durably and in one commit: see
 // inbox.Set.Settle. A delivery may be settled by another session of the
 // endpoint than the one that received it.

@@ -23,6 +23,10 @@ type Attempt struct {
 	Endpoint gatehouse.EndpointName // to send as it or receive from its inbox
 	Channel  gatehouse.ChannelName  // trusted code: the channel to produce to or consume
 	Need     gatehouse.Rights       // RightSend, RightListen, RightChannels or RightManage
+	// Below is the rest of the address that the client uses, for a proof that is
+	// good for that alone: see auth.Request. The adapter must use the session
+	// for nothing else.
+	Below string
 	// Credentials are tried in turn until they prove all of Need together.
 	Credentials []auth.Credentials
 
@@ -128,7 +132,7 @@ func (g *Gate) prove(ctx context.Context, a *Attempt) ([]gatehouse.Identity, err
 	for _, c := range a.Credentials {
 		for _, right := range rightsIn(missing) {
 			id, err := g.Auth.Authenticate(ctx, &auth.Request{
-				Credentials: c, Account: a.Account, Endpoint: a.Endpoint, Channel: a.Channel, Need: right, Now: time.Now(),
+				Credentials: c, Account: a.Account, Endpoint: a.Endpoint, Channel: a.Channel, Need: right, Below: a.Below, Now: time.Now(),
 			})
 			if err != nil {
 				refusal = err
@@ -409,6 +413,11 @@ func (s *Session) End(reason string) {
 
 // Done is closed when the session has ended; Err says why.
 func (s *Session) Done() <-chan struct{} { return s.ctx.Done() }
+
+// AfterDone has f called, in a goroutine of its own, once the session has
+// ended. The function it returns keeps f from being called, and reports whether
+// it did: see context.AfterFunc.
+func (s *Session) AfterDone(f func()) (stop func() bool) { return context.AfterFunc(s.ctx, f) }
 
 // Err returns nil while the session is open, and why it ended after that.
 func (s *Session) Err() error { return context.Cause(s.ctx) }
