@@ -45,7 +45,7 @@ func (r *run) inboxesOf(ctx context.Context, g *gateway) error {
 		return err
 	}
 	r.line("  %d workers, each waiting for each step:      %v", workers, strict)
-	const batch = 16
+	const batch = 32
 	batched, err := measure(ctx, workers, r.For, false, func(w int) (turn, error) {
 		k := inbox.Key{Account: account, Endpoint: gatehouse.EndpointName(endpointName(w))}
 		return func(ctx context.Context) error { return r.putTakeComplete(ctx, g.Inboxes, k, batch) }, nil

@@ -29,6 +29,9 @@ type Shard uint16
 // a longer one fails with TooLarge.
 const MaxRecord = 64 << 20
 
+// ScanBytes is how many bytes of data end a Scan of a queue.
+const ScanBytes = 4 << 20
+
 // An Engine keeps every durable byte. It is safe for concurrent use.
 //
 // Errors are of kind Unavailable when storage refuses for now (disk full, I/O
@@ -192,8 +195,8 @@ type Queues interface {
 	Epoch() uint64
 	// Scan appends to dst up to limit envelopes of queue with an offset
 	// greater than after, in order. With data it fills in their Data, which
-	// then belongs to the caller, and may return fewer than limit, at least
-	// one if there is one, to bound memory. A corrupt record ends the scan
+	// then belongs to the caller, and stops once that is more than ScanBytes:
+	// fewer than limit, and no more data than that, mean the end of the queue. A corrupt record ends the scan
 	// like that of a Log: what came before is returned with the error.
 	Scan(ctx context.Context, queue string, after gatehouse.Offset, limit int, data bool, dst []Envelope) ([]Envelope, error)
 	// Get returns the envelope of one record with its data, which belongs to

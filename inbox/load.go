@@ -292,5 +292,14 @@ func (p *page) extend() {
 		return
 	}
 	f.full = used > 0 && len(p.envelopes) == p.limit
-	f.caughtUp = len(p.envelopes) == 0 && !f.more
+	f.caughtUp = p.last() && !f.more
+}
+
+// last reports whether there was nothing behind the page when it was read.
+func (p *page) last() bool {
+	size := 0
+	for i := range p.envelopes {
+		size += p.envelopes[i].Size
+	}
+	return len(p.envelopes) < p.limit && size <= engine.ScanBytes
 }

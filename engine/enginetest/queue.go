@@ -94,8 +94,8 @@ func scanData(r *rig) {
 	r.wantQueue(q, "queue", "", "three")
 }
 
-// scanBig reads more data than a page may hold: at least one record comes each
-// time.
+// scanBig reads more data than a page may hold: each but the last has more than
+// ScanBytes, and not much more.
 func scanBig(r *rig) {
 	q := r.own(0)
 	var want []string
@@ -117,6 +117,9 @@ func scanBig(r *rig) {
 				r.t.Fatalf("record %d has other data", n)
 			}
 			n++
+		}
+		if bytes := len(page) * 512 << 10; n < len(want) && (bytes <= engine.ScanBytes || bytes > 2*engine.ScanBytes) {
+			r.t.Fatalf("a page of %d bytes of data", bytes)
 		}
 		after = page[len(page)-1].Offset
 	}

@@ -8,9 +8,6 @@ import (
 	"github.com/gatehouse/gatehouse/engine"
 )
 
-// maxScanBytes bounds the data that one Scan returns.
-const maxScanBytes = 4 << 20
-
 // A queue is the records of one queue, by offset; never empty.
 type queue struct {
 	records sorted[gatehouse.Offset, queueRecord]
@@ -116,7 +113,7 @@ func (v *queues) Scan(ctx context.Context, queue string, after gatehouse.Offset,
 	}
 	bytes := 0
 	for o, r := range q.records.from(after + 1) {
-		if limit == 0 || bytes > maxScanBytes {
+		if limit == 0 || bytes > engine.ScanBytes {
 			break
 		}
 		if r.damaged {

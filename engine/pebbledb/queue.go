@@ -8,10 +8,6 @@ import (
 	"github.com/gatehouse/gatehouse/engine"
 )
 
-// maxScan is how many bytes of data one Scan returns at most, if that is more
-// than one record.
-const maxScan = 4 << 20
-
 // queues is an engine.Queues.
 type queues struct {
 	sh    *shard
@@ -94,13 +90,13 @@ func (q *queues) Scan(ctx context.Context, queue string, after gatehouse.Offset,
 			return dst, st.corrupt(keyOffset(it.Key()), badChecksum)
 		}
 		e.Data = own(e.Data, data)
-		if data && n > 0 && size+e.Size > maxScan {
-			return dst, nil
-		}
 		dst = append(dst, e)
 		next = e.Offset + 1
 		size += e.Size
 		n++
+		if data && size > engine.ScanBytes {
+			return dst, nil
+		}
 	}
 	return dst, st.failed(it.Error(), next)
 }
