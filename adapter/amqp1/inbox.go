@@ -1,0 +1,230 @@
+package amqp1
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/gatehouse/gatehouse"
+	"github.com/gatehouse/gatehouse/amqp"
+	"github.com/gatehouse/gatehouse/amqp/frame"
+	"github.com/gatehouse/gatehouse/amqp/wire"
+	"github.com/gatehouse/gatehouse/inbox"
+)
+
+// maxTake is how many messages are taken from an inbox at a time.
+const maxTake = 256
+
+// An inboxLink is a link on which a client receives from an inbox or its dead
+// letters.
+type inboxLink struct {
+	*connection
+	at     address
+	claim  *claim
+	name   string
+	remove bool               // receive and delete: messages are sent settled
+	group  *inbox.SessionLock // nil: all messages
+	link   *amqp.Outgoing
+	ctx    context.Context // of the link
+	close  context.CancelFunc
+	settle worker[settlement]
+
+	pumpLock sync.Mutex
+	running  bool
+	again    bool               // Ready was called since
+	wake     context.CancelFunc // ends the waiting of the pump; nil if it does not
+	closed   bool
+}
+
+// attachInbox attaches a link to an inbox. With a session filter it is that of
+// a group, for which it may have to wait.
+func (c *connection) attachInbox(a *amqp.Attach, at *address, cl *claim) error {
+	l := &inboxLink{connection: c, at: *at, claim: cl, name: a.Request.Name}
+	l.remove = a.Request.SenderMode == frame.SenderSettled
+	l.ctx, l.close = context.WithCancel(c.ctx)
+	l.settle.do = l.decide
+	filter, ok := sessionFilter(a.Request.Source.Filter)
+	a.Reply.Source.Filter = wire.Value{} // others mean nothing here
+	if !ok {
+		l.open(a)
+		return nil
+	}
+	return l.lockGroup(a, filter)
+}
+
+// open accepts the link.
+func (l *inboxLink) open(a *amqp.Attach) bool {
+	link, err := a.AcceptOutgoing(amqp.OutgoingOptions{Sender: l})
+	if err != nil {
+		l.close() // the client is gone
+		return false
+	}
+	l.pumpLock.Lock()
+	l.link = link
+	closed := l.closed
+	l.pumpLock.Unlock()
+	if l.join(l.claim, l) != nil {
+		l.revoke(l.claim.session.Err())
+	}
+	if closed {
+		l.part(l.claim, l)
+	}
+	return true
+}
+
+// revoke detaches the link.
+func (l *inboxLink) revoke(err error) {
+	e := l.failed(err)
+	if e.Condition == conditionRevoked {
+		e.Condition = conditionDisabled // there is no publisher
+	}
+	l.link.Detach(e)
+	l.close()
+}
+
+// Closed implements amqp.Sender. What was not settled stays locked: it can be
+// settled through $management, or on another link by its lock token.
+func (l *inboxLink) Closed(error) {
+	l.pumpLock.Lock()
+	l.closed = true
+	l.pumpLock.Unlock()
+	l.close()
+	l.part(l.claim, l)
+	if l.group != nil {
+		l.begin(1)
+		l.settle.add(l.connection, settlement{free: true}) // after what was settled on it
+	}
+}
+
+// Ready implements amqp.Sender.
+func (l *inboxLink) Ready(link *amqp.Outgoing) {
+	l.pumpLock.Lock()
+	defer l.pumpLock.Unlock()
+	l.link, l.again = link, true
+	if l.wake != nil {
+		l.wake()
+	}
+	if !l.running && !l.closed {
+		l.running = l.spawn(l.pump)
+	}
+}
+
+// pump sends messages while there is credit for any. It waits for them, and
+// ends when there is none.
+func (l *inboxLink) pump() {
+	for l.proceed() {
+		credit, draining := l.link.Credit(), l.link.Draining()
+		if credit > 0 && l.ctx.Err() == nil {
+			sent, err := l.fill(credit, draining)
+			if err != nil {
+				l.revoke(err)
+			}
+			if sent > 0 {
+				l.more()
+				continue
+			}
+		}
+		if draining {
+			l.link.Drained()
+		}
+	}
+}
+
+// proceed reports whether Ready was called since it was asked last; if not, the
+// pump is no longer running.
+func (l *inboxLink) proceed() bool {
+	l.pumpLock.Lock()
+	defer l.pumpLock.Unlock()
+	l.running = l.again
+	l.again = false
+	return l.running
+}
+
+// more makes the pump go round again.
+func (l *inboxLink) more() {
+	l.pumpLock.Lock()
+	defer l.pumpLock.Unlock()
+	l.again = true
+}
+
+// fill takes messages and sends them. Unless the client drains the link it
+// waits for the first, until Ready is called again.
+func (l *inboxLink) fill(credit int, draining bool) (sent int, err error) {
+	ctx, done := l.waiting()
+	got, err := l.claim.session.Receive(ctx, l.at.dead, inbox.ReceiveOptions{Max: min(credit, maxTake), NoWait: draining, Session: l.group})
+	woken := ctx.Err() != nil
+	done()
+	if err != nil {
+		if woken || errors.Is(err, context.Canceled) {
+			err = nil
+		}
+		if l.group != nil && errors.Is(err, gatehouse.LockLost) {
+			err = amqp.Err(conditionSessionLost, "The session lock was lost. "+err.Error())
+		}
+		return 0, err
+	}
+	for i, d := range got {
+		if !l.deliver(d) {
+			l.giveBack(got[i:])
+			return i, nil
+		}
+	}
+	return len(got), nil
+}
+
+// waiting returns a context that ends with the link or when Ready is called.
+func (l *inboxLink) waiting() (context.Context, func()) {
+	ctx, cancel := context.WithCancel(l.ctx)
+	l.pumpLock.Lock()
+	defer l.pumpLock.Unlock()
+	if l.again {
+		cancel() // it was called already
+	}
+	l.wake = cancel
+	return ctx, func() {
+		l.pumpLock.Lock()
+		l.wake = nil
+		l.pumpLock.Unlock()
+		cancel()
+	}
+}
+
+// deliver sends one message. It reports false if the client takes no more.
+func (l *inboxLink) deliver(d *inbox.Delivery) bool {
+	lock := d.Lock
+	shown := *d
+	if l.remove {
+		shown.LockedUntil = time.Time{}
+	}
+	e := encodeDelivery(&shown, failures(d), false)
+	tag := tagOf(lock)
+	_, err := l.link.Send(amqp.Message{Head: e.head, Body: e.body, Tag: tag[:], Settled: l.remove, Data: lock})
+	if err != nil {
+		return false
+	}
+	if l.remove {
+		l.begin(1)
+		l.settle.add(l.connection, settlement{Settlement: inbox.Settlement{Lock: lock, Outcome: inbox.Complete}})
+	}
+	return true
+}
+
+// failures is how many deliveries of a message came before this one.
+func failures(d *inbox.Delivery) uint32 { return max(d.Count, 1) - 1 }
+
+// giveBack releases messages that could not be sent.
+func (l *inboxLink) giveBack(list []*inbox.Delivery) {
+	back := make([]inbox.Settlement, len(list))
+	for i, d := range list {
+		back[i] = inbox.Settlement{Lock: d.Lock, Outcome: inbox.Release}
+	}
+	// If this fails, the locks expire by themselves.
+	_ = l.claim.session.SettleAsync(context.WithoutCancel(l.ctx), l.at.dead, back, func(error) {})
+}
+
+// tagOf returns a lock token as the delivery tag that clients take it from: in
+// the byte order of a GUID of .NET.
+func tagOf(t inbox.LockToken) [16]byte {
+	return [16]byte{t[3], t[2], t[1], t[0], t[5], t[4], t[7], t[6], t[8], t[9], t[10], t[11], t[12], t[13], t[14], t[15]}
+}

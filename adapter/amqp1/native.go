@@ -1,0 +1,202 @@
+package amqp1
+
+import (
+	"bytes"
+	"encoding/binary"
+	"slices"
+
+	"github.com/gatehouse/gatehouse"
+	"github.com/gatehouse/gatehouse/amqp/message"
+	"github.com/gatehouse/gatehouse/amqp/wire"
+)
+
+// NativeAttribute is the reserved attribute in which a message that came by
+// AMQP keeps what the envelope cannot express: the exact encoding of what
+// stands before and after its body (or of all of it, if the body is not a
+// single data section), annotations of the sender's own, and its header. It is
+// there only if it is needed, and means nothing to other protocols.
+//
+// Going out by AMQP, the exact encoding is used if it says the same as the
+// envelope, field by field; otherwise, because a handler or a receiver has
+// changed the message, the envelope is encoded, with the types and the fields
+// of the original where they still fit. So it can never say what the envelope
+// does not.
+const NativeAttribute = "$amqp"
+
+// A native is what is in the attribute.
+type native struct {
+	head     []byte // before the body
+	tail     []byte // after it
+	verbatim bool   // the body is a single data section: the message's Body as it is
+	// annotations is an encoded map; empty for none.
+	annotations []byte
+	header      message.Header
+}
+
+const nativeVersion = 1
+
+// Flags of a native.
+const (
+	nativeVerbatim = 1 << iota
+	nativeDurable
+	nativePriority
+)
+
+// keepNative adds the attribute to m if it is needed.
+func keepNative(m *gatehouse.Message, s *message.Message, h message.Header, others int) {
+	n := native{header: h}
+	bare := s.Bare()
+	n.head, n.tail, n.verbatim = splitBody(s, bare, len(m.Body))
+	if others > 0 {
+		n.annotations = otherAnnotations(s.Annotations(), others)
+	}
+	if n.plain() && m.ID != "" && len(n.tail) == 0 && n.verbatim {
+		if canonical := appendHead(make([]byte, 0, len(n.head)+16), m, nil, ""); bytes.Equal(canonical, n.head) {
+			return
+		}
+	}
+	m.Attributes = append(m.Attributes, gatehouse.Attribute{Name: NativeAttribute, Value: gatehouse.Binary(n.append(nil))})
+}
+
+// plain reports whether nothing but the bare message needs to be kept.
+func (n *native) plain() bool {
+	return len(n.annotations) == 0 && !n.header.Durable && n.header.Priority == message.DefaultPriority
+}
+
+// splitBody splits a bare message around the content of its only data section.
+// Otherwise head is all of it.
+func splitBody(s *message.Message, bare []byte, size int) (head, tail []byte, verbatim bool) {
+	if s.BodyKind() != message.BodyData || s.Bodies() != 1 {
+		return bare, nil, false
+	}
+	body := s.Body()
+	at := cap(bare) - cap(body) // both are slices of the same message, to its end
+	if at < 0 || at > len(bare) || len(body) > len(bare)-at {
+		return bare, nil, false
+	}
+	prefix := len(body) - size
+	if prefix <= 0 || dataHeader(body[:prefix], size) != prefix {
+		return bare, nil, false
+	}
+	return bare[:at+prefix], bare[at+len(body):], true
+}
+
+// dataHeader returns how long the usual head of a data section with size bytes
+// is that b ends with, or 0.
+func dataHeader(b []byte, size int) int {
+	if n := len(b); n >= 8 && bytes.Equal(b[n-8:n-4], []byte{0, 0x53, 0x75, 0xb0}) && binary.BigEndian.Uint32(b[n-4:]) == uint32(size) {
+		return 8
+	}
+	if n := len(b); n >= 5 && bytes.Equal(b[n-5:n-1], []byte{0, 0x53, 0x75, 0xa0}) && int(b[n-1]) == size {
+		return 5
+	}
+	return 0
+}
+
+// otherAnnotations returns the sender's own annotations as a map.
+func otherAnnotations(all wire.Value, n int) []byte {
+	dst := wire.StartMap(nil)
+	for k, v := range all.Entries() {
+		if key, _ := k.Bytes(); !isOurs(string(key)) {
+			dst = wire.AppendValue(wire.AppendValue(dst, k), v)
+		}
+	}
+	return wire.EndMap(dst, 0, n)
+}
+
+func (n *native) append(dst []byte) []byte {
+	flags := byte(0)
+	if n.verbatim {
+		flags |= nativeVerbatim
+	}
+	if n.header.Durable {
+		flags |= nativeDurable
+	}
+	if n.header.Priority != message.DefaultPriority {
+		flags |= nativePriority
+	}
+	dst = append(dst, nativeVersion, flags, n.header.Priority)
+	for _, part := range [...][]byte{n.head, n.tail, n.annotations} {
+		dst = append(binary.AppendUvarint(dst, uint64(len(part))), part...)
+	}
+	return dst
+}
+
+// nativeOf returns what m keeps, or nil.
+func nativeOf(m *gatehouse.Message) *native {
+	v, ok := m.Attribute(NativeAttribute)
+	if !ok || v.Type() != gatehouse.TypeBinary {
+		return nil
+	}
+	b := []byte(v.Str())
+	if len(b) < 3 || b[0] != nativeVersion {
+		return nil
+	}
+	n := &native{verbatim: b[1]&nativeVerbatim != 0}
+	n.header = message.Header{Durable: b[1]&nativeDurable != 0, Priority: message.DefaultPriority}
+	if b[1]&nativePriority != 0 {
+		n.header.Priority = b[2]
+	}
+	b = b[3:]
+	for _, part := range [...]*[]byte{&n.head, &n.tail, &n.annotations} {
+		size, used := binary.Uvarint(b)
+		if used <= 0 || size > uint64(len(b)-used) {
+			return nil
+		}
+		*part, b = b[used:used+int(size):used+int(size)], b[used+int(size):]
+	}
+	return n
+}
+
+// sections returns what is around the body, or all of it, and how many bytes of
+// head that are; ok is false for what is not a message.
+func (n *native) sections(size int) (s message.Message, ok bool) {
+	all := n.head
+	if n.verbatim {
+		h := dataHeader(n.head, size)
+		if h == 0 {
+			return s, false
+		}
+		all = slices.Concat(n.head[:len(n.head)-h], n.tail)
+	}
+	s, err := message.Parse(all)
+	return s, err == nil && len(s.Bare()) == len(all)
+}
+
+// says reports whether a bare message says what m does.
+func says(s *message.Message, verbatim bool, m *gatehouse.Message) bool {
+	var o gatehouse.Message
+	if readBare(s, &o) != nil {
+		return false
+	}
+	switch {
+	case o.ID != "" && o.ID != m.ID,
+		o.Source != "" && o.Source != m.Source,
+		o.Key != "" && o.Key != m.Key,
+		o.TTL != 0 && o.TTL != m.TTL,
+		!o.NotBefore.IsZero() && !o.NotBefore.Equal(m.NotBefore):
+		return false
+	case o.Type != m.Type, o.Subject != m.Subject, o.ContentType != m.ContentType, o.Schema != m.Schema,
+		o.Group != m.Group, o.CorrelationID != m.CorrelationID, o.ReplyTo != m.ReplyTo, o.TraceParent != m.TraceParent,
+		!o.Time.Equal(m.Time), !slices.Equal(o.To, m.To):
+		return false
+	case !verbatim && !bytes.Equal(o.Body, m.Body):
+		return false
+	}
+	return sameAttributes(o.Attributes, m.Attributes)
+}
+
+// sameAttributes compares attributes, but for NativeAttribute.
+func sameAttributes(a, b []gatehouse.Attribute) bool {
+	i := 0
+	for j := range b {
+		if b[j].Name == NativeAttribute {
+			continue
+		}
+		if i == len(a) || a[i].Name != b[j].Name || !equal(a[i].Value, b[j].Value) {
+			return false
+		}
+		i++
+	}
+	return i == len(a)
+}
