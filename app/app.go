@@ -29,6 +29,7 @@ import (
 
 	"github.com/gatehouse/gatehouse"
 	"github.com/gatehouse/gatehouse/adapter"
+	"github.com/gatehouse/gatehouse/adapter/amqp1"
 	"github.com/gatehouse/gatehouse/auth"
 	"github.com/gatehouse/gatehouse/channel"
 	"github.com/gatehouse/gatehouse/config"
@@ -68,6 +69,7 @@ type App struct {
 	tls       *identity
 	token     string
 	listeners []*listener
+	readers   amqp1.Readers
 	adminAt   net.Listener
 	admin     *http.Server
 	phase     atomic.Pointer[string] // why it is not ready; nil: it is

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/gatehouse/gatehouse/adapter"
+	"github.com/gatehouse/gatehouse/adapter/amqp1"
 	"github.com/gatehouse/gatehouse/adapter/httpapi"
 	"github.com/gatehouse/gatehouse/auth"
 	"github.com/gatehouse/gatehouse/auth/secret"
@@ -26,6 +27,8 @@ func adapters() []adapterKind {
 	return []adapterKind{
 		secure(httpapi.ProtocolTLS, 8443, httpDefaults, newHTTP),
 		plain(httpapi.ProtocolPlain, 8080, httpDefaults, newHTTP),
+		secure(amqp1.ProtocolTLS, 5671, amqpDefaults, newAMQP),
+		plain(amqp1.ProtocolPlain, 5672, amqpDefaults, newAMQP),
 	}
 }
 
@@ -204,5 +207,32 @@ func newHTTP(d adapterDeps, o HTTPOptions) adapter.Adapter {
 		Options: d.Options, H2C: o.H2C, Revoker: revoker{d.app.Directory}, MaxHeader: int(o.MaxHeader), MaxBatch: o.MaxBatch,
 		HeaderTime: time.Duration(o.HeaderTime), BodyTime: time.Duration(o.BodyTime),
 		WriteTime: time.Duration(o.WriteTime), IdleTime: time.Duration(o.IdleTime),
+	})
+}
+
+// AMQPOptions are the options of adapters amqps and amqp.
+type AMQPOptions struct {
+	// How often clients are asked to say something. After twice that a connection is dropped.
+	IdleTime config.Duration `yaml:"idleTime"`
+	// How long a client may take to prove who it is.
+	AuthTime config.Duration `yaml:"authTime"`
+	// How many messages a sender may have on their way on one link.
+	Window int `yaml:"window"`
+	// The greatest number of messages in a batch.
+	MaxBatch int `yaml:"maxBatch"`
+}
+
+func amqpDefaults() AMQPOptions {
+	return AMQPOptions{
+		IdleTime: config.Duration(amqp1.DefaultIdleTime), AuthTime: config.Duration(amqp1.DefaultAuthTime),
+		Window: amqp1.DefaultWindow, MaxBatch: amqp1.DefaultMaxBatch,
+	}
+}
+
+func newAMQP(d adapterDeps, o AMQPOptions) adapter.Adapter {
+	return amqp1.New(amqp1.Options{
+		Options: d.Options, ContainerID: "gatehouse-" + d.app.Config.Environment,
+		IdleTime: time.Duration(o.IdleTime), AuthTime: time.Duration(o.AuthTime),
+		Window: o.Window, MaxBatch: o.MaxBatch, Readers: &d.app.readers,
 	})
 }

@@ -310,12 +310,19 @@ func TestHandlersFollowTheDirectory(t *testing.T) {
 func TestAddPlain(t *testing.T) {
 	t.Parallel()
 	c := app.AddPlain(config.Default())
-	if len(c.Listeners) != 2 || c.Listeners[0].Adapter != "https" || c.Listeners[1].Adapter != "http" || !strings.HasPrefix(c.Listeners[1].Address, "127.0.0.1:") {
-		t.Errorf("%+v", c.Listeners)
+	var names []string
+	for _, l := range c.Listeners {
+		names = append(names, l.Adapter)
+		if secure := strings.HasSuffix(l.Adapter, "s"); !secure && !strings.HasPrefix(l.Address, "127.0.0.1:") {
+			t.Errorf("%+v", l)
+		}
+	}
+	if got := strings.Join(names, " "); got != "https amqps http amqp" {
+		t.Error(got)
 	}
 	own := config.Default()
 	own.Listeners = []config.Listener{{Adapter: "http", Address: ":1"}}
-	if c := app.AddPlain(own); len(c.Listeners) != 1 || c.Listeners[0].Address != ":1" {
+	if c := app.AddPlain(own); len(c.Listeners) != 2 || c.Listeners[0].Address != ":1" || c.Listeners[1].Adapter != "amqp" {
 		t.Errorf("%+v", c.Listeners)
 	}
 }
