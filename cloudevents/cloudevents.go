@@ -26,6 +26,8 @@
 // whose name CloudEvents cannot express at all ("device-id", "Größe", "id"),
 // or whose value is null, a list or a map, travels in one more extension,
 // gatehouseattributes: a text holding a JSON object, with the exact types.
+// Attributes whose name begins with "$" do not travel at all: another protocol
+// keeps in them what means something to it alone.
 // White space around a JSON body is not kept by the JSON format, nor are bytes
 // of a text that are not UTF-8.
 package cloudevents
@@ -280,6 +282,9 @@ func Extensions(m *gatehouse.Message) iter.Seq2[string, string] {
 		rest := make([]gatehouse.Attribute, 0, len(m.Attributes))
 		for i := range m.Attributes {
 			name, ok := extensionName(m.Attributes, i)
+			if isNative(m.Attributes[i].Name) {
+				continue
+			}
 			if !ok {
 				rest = append(rest, m.Attributes[i])
 				continue
@@ -293,6 +298,9 @@ func Extensions(m *gatehouse.Message) iter.Seq2[string, string] {
 		}
 	}
 }
+
+// isNative reports whether an attribute is one that a protocol keeps for itself.
+func isNative(name string) bool { return name != "" && name[0] == '$' }
 
 // extensionName returns the name under which attribute i is an extension; ok
 // is false if it cannot be one.

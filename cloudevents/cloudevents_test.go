@@ -260,3 +260,18 @@ func project(in []gatehouse.Attribute, json bool) []gatehouse.Attribute {
 	}
 	return append(plain, rest...)
 }
+
+func TestNativeAttributesStay(t *testing.T) {
+	t.Parallel()
+	m := &gatehouse.Message{ID: "1", Attributes: []gatehouse.Attribute{
+		{Name: "$amqp", Value: gatehouse.Binary([]byte{1})}, {Name: "Ä", Value: gatehouse.Bool(true)},
+	}}
+	for name, value := range Extensions(m) {
+		if name != AttributesExtension || value != `{"Ä":true}` {
+			t.Errorf("%s: %s", name, value)
+		}
+	}
+	if text := string(Append(nil, m)); strings.Contains(text, "$amqp") {
+		t.Error(text)
+	}
+}

@@ -120,6 +120,9 @@ func appendEvent(dst []byte, m *gatehouse.Message) []byte {
 func appendExtensions(dst []byte, attributes []gatehouse.Attribute) []byte {
 	var rest []gatehouse.Attribute
 	for i := range attributes {
+		if isNative(attributes[i].Name) {
+			continue
+		}
 		name, ok := extensionName(attributes, i)
 		if !ok {
 			rest = append(rest, attributes[i])
