@@ -26,8 +26,7 @@
 // whose name CloudEvents cannot express at all ("device-id", "Größe", "id"),
 // or whose value is null, a list or a map, travels in one more extension,
 // gatehouseattributes: a text holding a JSON object, with the exact types.
-// Attributes whose name begins with "$" do not travel at all: another protocol
-// keeps in them what means something to it alone.
+// The attribute NativeAMQP does not travel at all.
 // White space around a JSON body is not kept by the JSON format, nor are bytes
 // of a text that are not UTF-8.
 package cloudevents
@@ -59,6 +58,10 @@ const DefaultType = "gatehouse.message"
 // AttributesExtension is the extension that carries the attributes CloudEvents
 // has no place for.
 const AttributesExtension = "gatehouseattributes"
+
+// NativeAMQP is the reserved attribute in which messages that came by AMQP keep
+// what only AMQP can express.
+const NativeAMQP = "$amqp"
 
 // Set gives m the context attribute called name from its canonical text, as
 // binary mode has it. The name is compared without case. A name that is not
@@ -300,7 +303,7 @@ func Extensions(m *gatehouse.Message) iter.Seq2[string, string] {
 }
 
 // isNative reports whether an attribute is one that a protocol keeps for itself.
-func isNative(name string) bool { return name != "" && name[0] == '$' }
+func isNative(name string) bool { return name == NativeAMQP }
 
 // extensionName returns the name under which attribute i is an extension; ok
 // is false if it cannot be one.

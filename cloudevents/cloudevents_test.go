@@ -264,7 +264,7 @@ func project(in []gatehouse.Attribute, json bool) []gatehouse.Attribute {
 func TestNativeAttributesStay(t *testing.T) {
 	t.Parallel()
 	m := &gatehouse.Message{ID: "1", Attributes: []gatehouse.Attribute{
-		{Name: "$amqp", Value: gatehouse.Binary([]byte{1})}, {Name: "Ä", Value: gatehouse.Bool(true)},
+		{Name: NativeAMQP, Value: gatehouse.Binary([]byte{1})}, {Name: "Ä", Value: gatehouse.Bool(true)},
 	}}
 	for name, value := range Extensions(m) {
 		if name != AttributesExtension || value != `{"Ä":true}` {
