@@ -137,6 +137,9 @@ func readProperties(all wire.Value, m *gatehouse.Message) error {
 	}
 	for key, value := range all.Entries() {
 		name := toText(key)
+		if name == NativeAttribute {
+			continue // reserved
+		}
 		short, ok := eventName(name)
 		if !ok {
 			m.Attributes = append(m.Attributes, gatehouse.Attribute{Name: name, Value: toValue(value)})

@@ -203,8 +203,8 @@ func exactly(m *gatehouse.Message, n *native) (message.Message, bool) {
 	if n == nil || m.Dead != nil {
 		return message.Message{}, false
 	}
-	s, ok := n.sections(len(m.Body))
-	return s, ok && says(&s, n.verbatim, m)
+	s, ok := n.sections()
+	return s, ok && n.fits(len(m.Body)) && says(&s, n.verbatim, m)
 }
 
 // hasProperties reports whether a bare message begins with properties.
@@ -219,7 +219,7 @@ func appendHead(dst []byte, m *gatehouse.Message, n *native, source string) []by
 	var p message.Properties
 	var original wire.Value
 	if n != nil {
-		if s, ok := n.sections(len(m.Body)); ok {
+		if s, ok := n.sections(); ok {
 			p, _ = s.Properties()
 			original = s.ApplicationProperties()
 		}

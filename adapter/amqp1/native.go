@@ -8,6 +8,7 @@ import (
 	"github.com/gatehouse/gatehouse"
 	"github.com/gatehouse/gatehouse/amqp/message"
 	"github.com/gatehouse/gatehouse/amqp/wire"
+	"github.com/gatehouse/gatehouse/cloudevents"
 )
 
 // NativeAttribute is the reserved attribute in which a message that came by
@@ -21,7 +22,7 @@ import (
 // changed the message, the envelope is encoded, with the types and the fields
 // of the original where they still fit. So it can never say what the envelope
 // does not.
-const NativeAttribute = "$amqp"
+const NativeAttribute = cloudevents.NativeAMQP
 
 // A native is what is in the attribute.
 type native struct {
@@ -84,14 +85,20 @@ func splitBody(s *message.Message, bare []byte, size int) (head, tail []byte, ve
 // dataHeader returns how long the usual head of a data section with size bytes
 // is that b ends with, or 0.
 func dataHeader(b []byte, size int) int {
-	if n := len(b); n >= 8 && bytes.Equal(b[n-8:n-4], []byte{0, 0x53, 0x75, 0xb0}) && binary.BigEndian.Uint32(b[n-4:]) == uint32(size) {
-		return 8
+	if n := len(b); n >= 8 && bytes.Equal(b[n-8:n-4], wideData) && binary.BigEndian.Uint32(b[n-4:]) == uint32(size) {
+		return len(wideData) + 4
 	}
-	if n := len(b); n >= 5 && bytes.Equal(b[n-5:n-1], []byte{0, 0x53, 0x75, 0xa0}) && int(b[n-1]) == size {
-		return 5
+	if n := len(b); n >= 5 && bytes.Equal(b[n-5:n-1], shortData) && int(b[n-1]) == size {
+		return len(shortData) + 1
 	}
 	return 0
 }
+
+// How the head of a data section begins, before its length.
+var (
+	wideData  = []byte{0, 0x53, 0x75, 0xb0}
+	shortData = []byte{0, 0x53, 0x75, 0xa0}
+)
 
 // otherAnnotations returns the sender's own annotations as a map.
 func otherAnnotations(all wire.Value, n int) []byte {
@@ -148,19 +155,38 @@ func nativeOf(m *gatehouse.Message) *native {
 	return n
 }
 
-// sections returns what is around the body, or all of it, and how many bytes of
-// head that are; ok is false for what is not a message.
-func (n *native) sections(size int) (s message.Message, ok bool) {
+// sections returns what is around the body, or all of it; ok is false for what
+// is not a message.
+func (n *native) sections() (s message.Message, ok bool) {
 	all := n.head
 	if n.verbatim {
-		h := dataHeader(n.head, size)
-		if h == 0 {
-			return s, false
-		}
-		all = slices.Concat(n.head[:len(n.head)-h], n.tail)
+		all = slices.Concat(n.head[:len(n.head)-len(n.dataHead())], n.tail)
 	}
 	s, err := message.Parse(all)
 	return s, err == nil && len(s.Bare()) == len(all)
+}
+
+// dataHead returns the head of a data section that is at the end of n.head.
+func (n *native) dataHead() []byte {
+	for _, begin := range [...][]byte{wideData, shortData} {
+		size := dataHeadSize(begin)
+		if at := len(n.head) - size; at >= 0 && bytes.HasPrefix(n.head[at:], begin) {
+			return n.head[at:]
+		}
+	}
+	return nil
+}
+
+func dataHeadSize(begin []byte) int {
+	if begin[3] == 0xb0 {
+		return len(begin) + 4
+	}
+	return len(begin) + 1
+}
+
+// fits reports whether a body of that many bytes is what n was made with.
+func (n *native) fits(size int) bool {
+	return !n.verbatim || dataHeader(n.head, size) == len(n.dataHead()) && len(n.dataHead()) > 0
 }
 
 // says reports whether a bare message says what m does.
