@@ -40,7 +40,6 @@ type rig struct {
 	*adaptertest.World
 	*client.Client
 	base string
-	log  *bytes.Buffer
 	down error // what is not ready
 }
 

@@ -218,9 +218,11 @@ func (s *server) exists(k directory.Kind, account, name string) bool {
 func (s *server) newKeys(k directory.Kind, account, name string) (any, error) {
 	switch k {
 	case directory.KindEndpoint:
-		return s.Directory.Reveal(gatehouse.AccountName(account), gatehouse.EndpointName(name))
+		k, err := s.Directory.Reveal(gatehouse.AccountName(account), gatehouse.EndpointName(name))
+		return EndpointKeys{keysOf(k.Send), keysOf(k.Listen)}, err
 	case directory.KindPolicy:
-		return s.Directory.RevealPolicy(gatehouse.AccountName(account), gatehouse.PolicyName(name))
+		k, err := s.Directory.RevealPolicy(gatehouse.AccountName(account), gatehouse.PolicyName(name))
+		return keysOf(k), err
 	}
 	return nil, nil
 }

@@ -105,14 +105,14 @@ func endpointLines(r io.Reader) iter.Seq2[*directory.EndpointSpec, error] {
 	d := json.NewDecoder(r)
 	d.DisallowUnknownFields()
 	return func(yield func(*directory.EndpointSpec, error) bool) {
-		for {
+		for n := 1; ; n++ {
 			e := new(directory.EndpointSpec)
 			err := d.Decode(e)
 			if errors.Is(err, io.EOF) {
 				return
 			}
 			if err != nil {
-				yield(nil, gatehouse.Errorf(gatehouse.Invalid, "%w", err))
+				yield(nil, gatehouse.Errorf(gatehouse.Invalid, "endpoint %d of the import: %w", n, err))
 				return
 			}
 			if !yield(e, nil) {

@@ -13,6 +13,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -32,12 +33,13 @@ type Commands struct {
 	Create  Create  `cmd:"" help:"Create or replace a definition."`
 	Delete  Delete  `cmd:"" help:"Delete a definition."`
 	Keys    Keys    `cmd:"" help:"Show or rotate the keys of an endpoint or a policy."`
-	Revoke  Revoke  `cmd:"" help:"Withdraw an endpoint's publisher, inbox or both, at once."`
-	Restore Restore `cmd:"" help:"Give an endpoint's publisher, inbox or both back."`
+	Revoke  Revoke  `cmd:"" help:"Withdraw what an endpoint may do, at once."`
+	Restore Restore `cmd:"" help:"Give back what was revoked."`
 	Token   Token   `cmd:"" help:"Mint a shared access signature."`
 	Send    Send    `cmd:"" help:"Send a message as an endpoint."`
 	Receive Receive `cmd:"" help:"Receive messages from an inbox."`
 	Inbox   Inbox   `cmd:"" help:"Show what an inbox holds; peek, purge or resubmit."`
+	Replay  Replay  `cmd:"" help:"Give the dead letters of a handler to it again."`
 	Explain Explain `cmd:"" help:"Tell what would become of a message, and why."`
 	Import  Import  `cmd:"" help:"Create or replace endpoints, a JSON document a line."`
 	Export  Export  `cmd:"" help:"Write an account as a file, or its endpoints as lines."`
@@ -60,9 +62,15 @@ type Globals struct {
 // folder.
 const TokenFile = "admin-token"
 
+// An api is a client of a gateway's administration.
+type api struct {
+	*client.Client
+	host string // where the gateway is
+}
+
 // client returns a client of the gateway that the flags, the environment or
 // the configuration name.
-func (g *Globals) client() (*client.Client, error) {
+func (g *Globals) client() (*api, error) {
 	address, token := g.URL, g.Token
 	if address == "" || token == "" {
 		c, err := g.Configuration()
@@ -70,7 +78,7 @@ func (g *Globals) client() (*client.Client, error) {
 			return nil, err
 		}
 		if address == "" {
-			address = "http://" + reachable(c.Admin.Address)
+			address = "http://" + reachable(c.Admin.Address, loopback)
 		}
 		if token == "" {
 			text, err := os.ReadFile(filepath.Join(c.Data, TokenFile))
@@ -80,7 +88,11 @@ func (g *Globals) client() (*client.Client, error) {
 			token = strings.TrimSpace(string(text))
 		}
 	}
-	return client.New(address, token), nil
+	at, err := url.Parse(address)
+	if err != nil || at.Host == "" || at.Scheme != "http" && at.Scheme != "https" {
+		return nil, gatehouse.Errorf(gatehouse.Invalid, "%q is not the address of an admin listener; it is like http://127.0.0.1:7070", address)
+	}
+	return &api{client.New(address, token), at.Hostname()}, nil
 }
 
 // Configuration reads the gateway's configuration.
@@ -95,16 +107,19 @@ func (g *Globals) Configuration() (*config.Config, error) {
 	return c, nil
 }
 
-// reachable turns an address to listen on into one to connect to.
-func reachable(address string) string {
-	host, port, err := net.SplitHostPort(address)
+const loopback = "127.0.0.1"
+
+// reachable turns an address that a gateway on host listens at into one to
+// connect to.
+func reachable(address, host string) string {
+	at, port, err := net.SplitHostPort(address)
 	if err != nil {
 		return address
 	}
-	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
-		host = "127.0.0.1"
+	if ip := net.ParseIP(at); at == "" || ip != nil && ip.IsUnspecified() {
+		at = host
 	}
-	return net.JoinHostPort(host, port)
+	return net.JoinHostPort(at, port)
 }
 
 // print shows v as indented JSON.
@@ -121,33 +136,12 @@ func (g *Globals) say(format string, args ...any) error {
 	return err
 }
 
-// A Party is ACCOUNT/NAME on the command line.
-type Party struct{ Account, Name string }
-
-// UnmarshalText reads ACCOUNT/NAME.
-func (p *Party) UnmarshalText(text []byte) error {
-	account, name, ok := strings.Cut(string(text), "/")
-	if !ok || account == "" || name == "" {
-		return fmt.Errorf("%q is not ACCOUNT/NAME", text)
+// result shows v if JSON is asked for, and otherwise the line for people.
+func (g *Globals) result(v any, format string, args ...any) error {
+	if g.Output == "json" {
+		return g.print(v)
 	}
-	p.Account, p.Name = account, name
-	return nil
-}
-
-// String returns ACCOUNT/NAME.
-func (p Party) String() string { return p.Account + "/" + p.Name }
-
-const policies = "$policies/"
-
-// policy returns the policy that p names as ACCOUNT/$policies/POLICY.
-func (p Party) policy() (name string, ok bool) { return strings.CutPrefix(p.Name, policies) }
-
-// path returns the path of the definition that p names in the API.
-func (p Party) path() string {
-	if policy, ok := p.policy(); ok {
-		return client.Path("accounts", p.Account, "policies", policy)
-	}
-	return client.Path("accounts", p.Account, "endpoints", p.Name)
+	return g.say(format, args...)
 }
 
 // A door is the way to a gateway for an endpoint.
@@ -157,16 +151,16 @@ type door struct {
 }
 
 // door finds the gateway's HTTPS listener.
-func (g *Globals) door(ctx context.Context, c *client.Client) (*door, error) {
+func (a *api) door(ctx context.Context) (*door, error) {
 	var e admin.Environment
-	if err := c.Do(ctx, http.MethodGet, "/environment", nil, nil, &e); err != nil {
+	if err := a.Do(ctx, http.MethodGet, "/environment", nil, nil, &e); err != nil {
 		return nil, err
 	}
 	for _, l := range e.Listeners {
 		if l.Adapter != "https" {
 			continue
 		}
-		d := &door{base: "https://" + reachable(l.Address), http: &http.Client{Timeout: 2 * time.Minute}}
+		d := &door{base: "https://" + reachable(l.Address, a.host), http: &http.Client{Timeout: 2 * time.Minute}}
 		if e.CA != "" {
 			roots := x509.NewCertPool()
 			if !roots.AppendCertsFromPEM([]byte(e.CA)) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -18,98 +19,110 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// plurals are the kinds of definitions as paths of the API spell them.
+// plurals are the kinds of definitions as paths of the API, and sections of
+// files, spell them.
 var plurals = map[directory.Kind]string{
 	directory.KindAccount: "accounts", directory.KindEndpoint: "endpoints", directory.KindChannel: "channels", directory.KindRoute: "routes",
 	directory.KindRestriction: "restrictions", directory.KindHandler: "handlers", directory.KindPolicy: "policies",
 }
 
-// A definition as the API shows it.
-type definition = admin.Definition[map[string]any]
+// A definition as the API shows it, its fields in the order they come.
+type definition = admin.Definition[json.RawMessage]
 
-// at returns the path of a kind's definitions, or of one of them.
-func at(kind, account, name string) (string, error) {
+// A ref names a definition, or all of a kind, on the command line.
+type ref struct {
+	kind    directory.Kind
+	account string
+	name    string // "": all of the kind
+}
+
+// refOf reads KIND and NAME, which may be ACCOUNT/NAME.
+func refOf(kind, name, account string) (ref, error) {
 	k, err := directory.ParseKind(kind)
 	if err != nil {
-		return "", err
+		return ref{}, err
+	}
+	if before, after, ok := strings.Cut(name, "/"); ok && k != directory.KindAccount {
+		account, name = before, after
 	}
 	if k == directory.KindAccount {
-		if name == "" {
-			name = account
+		account = name
+	} else if account == "" {
+		return ref{}, gatehouse.Errorf(gatehouse.Invalid, "say which account with -a ACCOUNT, or name it as ACCOUNT/%s", strings.ToUpper(k.String()))
+	}
+	for _, n := range []string{account, name} {
+		if err := gatehouse.CheckName(n); n != "" && err != nil {
+			return ref{}, err
 		}
-		if name == "" {
-			return "/accounts", nil
-		}
-		return client.Path("accounts", name), nil
 	}
-	if account == "" {
-		return "", gatehouse.Errorf(gatehouse.Invalid, "say which account with -a ACCOUNT")
+	return ref{k, account, name}, nil
+}
+
+// path returns the path of what r names in the API.
+func (r ref) path() string {
+	switch {
+	case r.kind == directory.KindAccount && r.name == "":
+		return "/accounts"
+	case r.kind == directory.KindAccount:
+		return client.Path("accounts", r.name)
+	case r.name == "":
+		return client.Path("accounts", r.account, plurals[r.kind])
 	}
-	if name == "" {
-		return client.Path("accounts", account, plurals[k]), nil
+	return client.Path("accounts", r.account, plurals[r.kind], r.name)
+}
+
+// String returns the kind and the name for people.
+func (r ref) String() string {
+	if r.kind == directory.KindAccount {
+		return fmt.Sprintf("account %q", r.name)
 	}
-	return client.Path("accounts", account, plurals[k], name), nil
+	return fmt.Sprintf("%s %q of account %q", r.kind, r.name, r.account)
 }
 
 // Get is "gatehouse get".
 type Get struct {
 	Kind    string `arg:"" help:"account, endpoint, channel, route, restriction, handler, policy, session; or the plural."`
-	Name    string `arg:"" optional:"" help:"The one to show; none lists them."`
-	Account string `short:"a" env:"GATEHOUSE_ACCOUNT" help:"The account."`
-	Prefix  string `help:"Endpoints whose name begins so."`
-	Glob    string `help:"Endpoints whose name matches, with * and ?."`
-	Labels  string `short:"l" help:"Endpoints whose labels match: site=oslo,kind!=test."`
+	Name    string `arg:"" optional:"" help:"The one to show, NAME or ACCOUNT/NAME; none lists them."`
+	Account string `short:"a" env:"GATEHOUSE_ACCOUNT" placeholder:"ACCOUNT" help:"The account."`
+	Prefix  string `placeholder:"TEXT" help:"Endpoints whose name begins so."`
+	Glob    string `placeholder:"GLOB" help:"Endpoints whose name matches, with * and ?."`
+	Labels  string `short:"l" placeholder:"SELECTOR" help:"Endpoints whose labels match: site=oslo,kind!=test."`
 }
 
 // Run lists or shows definitions.
 func (c *Get) Run(ctx context.Context, g *Globals) error {
-	api, err := g.client()
-	if err != nil {
-		return err
-	}
-	defer api.Close()
 	if k := strings.ToLower(c.Kind); k == "session" || k == "sessions" {
-		return c.sessions(ctx, g, api)
+		return c.sessions(ctx, g)
 	}
-	path, err := at(c.Kind, c.Account, c.Name)
+	r, err := refOf(c.Kind, c.Name, c.Account)
 	if err != nil {
 		return err
 	}
-	if c.Name != "" {
-		var d definition
-		if err := api.Do(ctx, http.MethodGet, path, nil, nil, &d); err != nil {
-			return err
-		}
-		return g.show(&d)
+	a, err := g.client()
+	if err != nil {
+		return err
 	}
-	if k, _ := directory.ParseKind(c.Kind); k == directory.KindAccount {
-		path = "/accounts"
+	defer a.Close()
+	if r.name == "" {
+		return c.list(ctx, g, a, r.path())
 	}
-	return c.list(ctx, g, api, path)
+	var d definition
+	if err := a.Do(ctx, http.MethodGet, r.path(), nil, nil, &d); err != nil {
+		return err
+	}
+	return g.show(&d)
 }
 
-func (c *Get) list(ctx context.Context, g *Globals, api *client.Client, path string) error {
-	const pageSize = 1000
-	q := url.Values{"limit": {strconv.Itoa(pageSize)}}
+func (c *Get) list(ctx context.Context, g *Globals, a *api, path string) error {
+	q := url.Values{}
 	for name, value := range map[string]string{"prefix": c.Prefix, "glob": c.Glob, "labels": c.Labels} {
 		if value != "" {
 			q.Set(name, value)
 		}
 	}
-	var all []definition
-	for {
-		var page struct {
-			Items []definition
-			Next  string
-		}
-		if err := api.Do(ctx, http.MethodGet, path, q, nil, &page); err != nil {
-			return err
-		}
-		all = append(all, page.Items...)
-		if page.Next == "" {
-			break
-		}
-		q.Set("after", page.Next)
+	all, err := a.all(ctx, path, q)
+	if err != nil {
+		return err
 	}
 	if g.Output == "json" {
 		return g.print(all)
@@ -122,18 +135,43 @@ func (c *Get) list(ctx context.Context, g *Globals, api *client.Client, path str
 	return table.Flush()
 }
 
-// row writes cells of a table; what goes wrong shows when it is flushed.
-func row(t *tabwriter.Writer, cells ...string) {
-	_, _ = t.Write([]byte(strings.Join(cells, "\t") + "\n"))
+// all returns all pages of a list; it is never nil.
+func (a *api) all(ctx context.Context, path string, q url.Values) ([]definition, error) {
+	const pageSize = 1000
+	q.Set("limit", strconv.Itoa(pageSize))
+	all := []definition{}
+	for {
+		var page struct {
+			Items []definition
+			Next  string
+		}
+		if err := a.Do(ctx, http.MethodGet, path, q, nil, &page); err != nil {
+			return nil, err
+		}
+		all = append(all, page.Items...)
+		if page.Next == "" {
+			return all, nil
+		}
+		q.Set("after", page.Next)
+	}
 }
 
-// summary shows a definition on one line.
-func summary(spec map[string]any) string {
-	delete(spec, "name")
+// row writes cells of a table; what goes wrong shows when it is flushed.
+func row(t *tabwriter.Writer, cells ...string) {
+	_, _ = t.Write([]byte(strings.TrimRight(strings.Join(cells, "\t"), "\t") + "\n"))
+}
+
+// summary shows a definition on one line, without its name.
+func summary(spec json.RawMessage) string {
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(spec, &fields); err != nil {
+		return err.Error()
+	}
+	delete(fields, "name")
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
-	if err := e.Encode(spec); err != nil {
+	if err := e.Encode(fields); err != nil {
 		return err.Error()
 	}
 	text := []rune(strings.TrimSpace(b.String()))
@@ -144,26 +182,55 @@ func summary(spec map[string]any) string {
 	return string(text)
 }
 
-// show shows one definition.
+// show shows one definition, with its keys if there are any.
 func (g *Globals) show(d *definition) error {
 	if g.Output == "json" {
 		return g.print(d)
 	}
+	if err := g.printYAML(d.Spec); err != nil || d.Keys == nil {
+		return err
+	}
+	keys, err := json.Marshal(map[string]any{"keys": d.Keys})
+	if err != nil {
+		return err
+	}
+	return g.printYAML(keys)
+}
+
+// printYAML shows a JSON document as YAML, its fields in the same order.
+func (g *Globals) printYAML(document json.RawMessage) error {
+	var n yaml.Node
+	if err := yaml.Unmarshal(document, &n); err != nil { // JSON is YAML
+		return err
+	}
+	inBlocks(&n)
 	e := yaml.NewEncoder(g.Stdout)
 	e.SetIndent(2)
 	defer e.Close()
-	if err := e.Encode(d.Spec); err != nil {
-		return err
-	}
-	if d.Keys != nil {
-		return e.Encode(map[string]any{"keys": d.Keys})
-	}
-	return nil
+	return e.Encode(&n)
 }
 
-func (c *Get) sessions(ctx context.Context, g *Globals, api *client.Client) error {
-	var all []map[string]any
-	if err := api.Do(ctx, http.MethodGet, client.Path("accounts", c.Account, "sessions"), nil, nil, &all); err != nil {
+// inBlocks takes the braces and quotes of JSON away.
+func inBlocks(n *yaml.Node) {
+	if len(n.Content) > 0 || n.Kind == yaml.ScalarNode {
+		n.Style = 0
+	}
+	for _, child := range n.Content {
+		inBlocks(child)
+	}
+}
+
+func (c *Get) sessions(ctx context.Context, g *Globals) error {
+	if c.Account == "" {
+		return gatehouse.Errorf(gatehouse.Invalid, "say which account with -a ACCOUNT")
+	}
+	a, err := g.client()
+	if err != nil {
+		return err
+	}
+	defer a.Close()
+	all := []map[string]any{}
+	if err := a.Do(ctx, http.MethodGet, client.Path("accounts", c.Account, "sessions"), nil, nil, &all); err != nil {
 		return err
 	}
 	if g.Output == "json" {
@@ -185,67 +252,80 @@ func (c *Get) sessions(ctx context.Context, g *Globals, api *client.Client) erro
 // Create is "gatehouse create".
 type Create struct {
 	Kind    string `arg:"" help:"account, endpoint, channel, route, restriction, handler or policy."`
-	Name    string `arg:"" help:"Its name."`
-	Account string `short:"a" env:"GATEHOUSE_ACCOUNT" help:"The account."`
-	File    string `short:"f" placeholder:"FILE" help:"The definition, YAML or JSON, without its name; - reads standard input."`
+	Name    string `arg:"" help:"NAME or ACCOUNT/NAME."`
+	Account string `short:"a" env:"GATEHOUSE_ACCOUNT" placeholder:"ACCOUNT" help:"The account."`
+	File    string `short:"f" placeholder:"FILE" xor:"spec" help:"The definition, YAML or JSON, without its name; - reads standard input."`
+	Spec    string `short:"s" placeholder:"YAML" xor:"spec" help:"The definition itself: '{rights: [channels]}'."`
 	Replace bool   `help:"Replace it if there is one; otherwise that is a conflict."`
 }
 
 // Run creates the definition and shows it, with its keys.
 func (c *Create) Run(ctx context.Context, g *Globals) error {
-	spec := map[string]any{}
+	r, err := refOf(c.Kind, c.Name, c.Account)
+	if err != nil {
+		return err
+	}
+	name, text := "--spec", []byte(c.Spec)
 	if c.File != "" {
-		text, err := g.read(c.File)
-		if err != nil {
+		if text, err = g.read(c.File); err != nil {
 			return err
 		}
-		if err := yaml.Unmarshal(text, &spec); err != nil {
-			return gatehouse.Errorf(gatehouse.Invalid, "%s: %w", c.File, err)
-		}
+		name = c.File
 	}
-	path, err := at(c.Kind, c.Account, c.Name)
+	spec := map[string]any{}
+	if err := yaml.Unmarshal(text, &spec); err != nil {
+		return gatehouse.Errorf(gatehouse.Invalid, "%s: %w", name, err)
+	}
+	a, err := g.client()
 	if err != nil {
 		return err
 	}
-	api, err := g.client()
-	if err != nil {
-		return err
-	}
-	defer api.Close()
+	defer a.Close()
 	if !c.Replace {
-		var there definition
-		err := api.Do(ctx, http.MethodGet, path, nil, nil, &there)
-		if err == nil {
-			return gatehouse.Errorf(gatehouse.Conflict, "there is a %s %q; use --replace to change it", c.Kind, c.Name)
-		}
-		if gatehouse.KindOf(err) != gatehouse.NotFound {
+		if err := a.absent(ctx, r); err != nil {
 			return err
 		}
 	}
 	var d definition
-	if err := api.Do(ctx, http.MethodPut, path, nil, spec, &d); err != nil {
-		return err
+	if err := a.Do(ctx, http.MethodPut, r.path(), nil, spec, &d); err != nil {
+		return inFile(err, name, text)
 	}
 	return g.show(&d)
+}
+
+// absent returns an error of kind Conflict if there is an r.
+func (a *api) absent(ctx context.Context, r ref) error {
+	var there definition
+	err := a.Do(ctx, http.MethodGet, r.path(), nil, nil, &there)
+	switch {
+	case err == nil:
+		return gatehouse.Errorf(gatehouse.Conflict, "%s is there already; use --replace to change it", r)
+	case gatehouse.KindOf(err) == gatehouse.NotFound:
+		return nil // or its account is missing, which creating it will tell
+	}
+	return err
 }
 
 // Delete is "gatehouse delete".
 type Delete struct {
 	Kind    string `arg:"" help:"account, endpoint, channel, route, restriction, handler or policy."`
-	Name    string `arg:"" help:"Its name."`
-	Account string `short:"a" env:"GATEHOUSE_ACCOUNT" help:"The account."`
+	Name    string `arg:"" help:"NAME or ACCOUNT/NAME."`
+	Account string `short:"a" env:"GATEHOUSE_ACCOUNT" placeholder:"ACCOUNT" help:"The account."`
 }
 
 // Run deletes the definition.
 func (c *Delete) Run(ctx context.Context, g *Globals) error {
-	path, err := at(c.Kind, c.Account, c.Name)
+	r, err := refOf(c.Kind, c.Name, c.Account)
 	if err != nil {
 		return err
 	}
-	api, err := g.client()
+	a, err := g.client()
 	if err != nil {
 		return err
 	}
-	defer api.Close()
-	return api.Do(ctx, http.MethodDelete, path, nil, nil, nil)
+	defer a.Close()
+	if err := a.Do(ctx, http.MethodDelete, r.path(), nil, nil, nil); err != nil {
+		return err
+	}
+	return g.result(map[string]any{"kind": r.kind, "account": r.account, "name": r.name, "deleted": true}, "%s is deleted", r)
 }

@@ -15,12 +15,12 @@ import (
 
 // Explain is "gatehouse explain".
 type Explain struct {
-	Of       Party  `arg:"" placeholder:"ACCOUNT/ENDPOINT" help:"The sender or, with --from, the receiver."`
+	Of       Party  `arg:"" name:"account/endpoint" help:"The sender or, with --from, the receiver."`
 	From     string `placeholder:"CHANNEL" help:"Ask about the way out of this channel."`
-	Protocol string `help:"How the sender would come: https, http, …"`
+	Protocol string `placeholder:"NAME" help:"How the sender would come: https, http, …"`
 	Plain    bool   `help:"It would come without TLS."`
-	Remote   string `help:"The sender's IP address."`
-	Origin   string `help:"The origin of the sender's web page."`
+	Remote   string `placeholder:"IP" help:"The sender's IP address."`
+	Origin   string `placeholder:"URL" help:"The origin of the sender's web page."`
 	envelope
 }
 
@@ -35,13 +35,13 @@ func (c *Explain) Run(ctx context.Context, g *Globals) error {
 	if c.Protocol != "" || c.Remote != "" || c.Origin != "" || c.Plain {
 		q.Connection = &admin.Connection{Protocol: c.Protocol, TLS: !c.Plain, Remote: c.Remote, Origin: c.Origin}
 	}
-	api, err := g.client()
+	gateway, err := g.client()
 	if err != nil {
 		return err
 	}
-	defer api.Close()
+	defer gateway.Close()
 	var a gate.Answer
-	if err := api.Do(ctx, http.MethodPost, client.Path("accounts", c.Of.Account, "explain"), nil, q, &a); err != nil {
+	if err := gateway.Do(ctx, http.MethodPost, client.Path("accounts", c.Of.Account, "explain"), nil, q, &a); err != nil {
 		return err
 	}
 	if g.Output == "json" {

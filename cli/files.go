@@ -2,10 +2,12 @@ package cli
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
 	"os"
+	"strings"
 
 	"github.com/gatehouse/gatehouse"
 	"github.com/gatehouse/gatehouse/admin"
@@ -46,11 +48,11 @@ func (g *Globals) apply(ctx context.Context, file string, prune, dryRun bool) er
 	if err != nil {
 		return err
 	}
-	api, err := g.client()
+	a, err := g.client()
 	if err != nil {
 		return err
 	}
-	defer api.Close()
+	defer a.Close()
 	q := url.Values{}
 	if prune {
 		q.Set("prune", "true")
@@ -59,8 +61,8 @@ func (g *Globals) apply(ctx context.Context, file string, prune, dryRun bool) er
 		q.Set("dryRun", "true")
 	}
 	var done admin.Applied
-	if err := api.Do(ctx, http.MethodPost, "/apply", q, f, &done); err != nil {
-		return err
+	if err := a.Do(ctx, http.MethodPost, "/apply", q, f, &done); err != nil {
+		return inFile(err, file, text)
 	}
 	if g.Output == "json" {
 		return g.print(done)
@@ -73,22 +75,38 @@ func (g *Globals) showDiff(account string, done *admin.Applied) error {
 		return g.say("account %s: nothing to change", account)
 	}
 	sign := map[directory.Action]string{directory.Created: "+", directory.Changed: "~", directory.Deleted: "-"}
+	count := map[directory.Action]int{}
 	for i := range done.Changes {
 		d := &done.Changes[i]
+		count[d.Action]++
 		if err := g.say("%s %s %s", sign[d.Action], d.Kind, d.Name); err != nil {
 			return err
 		}
 		for _, f := range d.Fields {
-			if err := g.say("    %s: %s → %s", f.Field, orNone(f.From), orNone(f.To)); err != nil {
+			if err := g.say("    %s: %s", f.Field, change(&f)); err != nil {
 				return err
 			}
 		}
 	}
-	verb := "changed"
+	verb := "is"
 	if done.DryRun {
-		verb = "would change"
+		verb = "would be"
 	}
-	return g.say("account %s: %d %s", account, len(done.Changes), verb)
+	var parts []string
+	for _, a := range []directory.Action{directory.Created, directory.Changed, directory.Deleted} {
+		if count[a] > 0 {
+			parts = append(parts, fmt.Sprintf("%d %sd", count[a], a))
+		}
+	}
+	return g.say("account %s %s changed: %s", account, verb, strings.Join(parts, ", "))
+}
+
+// change shows what becomes of a field. What becomes of a key is not told.
+func change(f *directory.FieldDifference) string {
+	if f.From == "" && f.To == "" {
+		return "(changed)"
+	}
+	return orNone(f.From) + " → " + orNone(f.To)
 }
 
 func orNone(s string) string {
@@ -127,19 +145,16 @@ func (c *Import) Run(ctx context.Context, g *Globals) error {
 		defer f.Close()
 		from = f
 	}
-	api, err := g.client()
+	a, err := g.client()
 	if err != nil {
 		return err
 	}
-	defer api.Close()
+	defer a.Close()
 	var done directory.Imported
-	if err := api.Do(ctx, http.MethodPost, client.Path("accounts", c.Account)+"/endpoints:import", nil, from, &done); err != nil {
+	if err := a.Do(ctx, http.MethodPost, client.Path("accounts", c.Account)+"/endpoints:import", nil, from, &done); err != nil {
 		return err
 	}
-	if g.Output == "json" {
-		return g.print(done)
-	}
-	return g.say("%d created, %d changed, %d unchanged", done.Created, done.Changed, done.Unchanged)
+	return g.result(done, "%d created, %d changed, %d unchanged", done.Created, done.Changed, done.Unchanged)
 }
 
 // Export is "gatehouse export".
@@ -150,17 +165,17 @@ type Export struct {
 
 // Run writes the account. Keys are not in it.
 func (c *Export) Run(ctx context.Context, g *Globals) error {
-	api, err := g.client()
+	a, err := g.client()
 	if err != nil {
 		return err
 	}
-	defer api.Close()
+	defer a.Close()
 	at := client.Path("accounts", c.Account)
 	if c.Endpoints {
-		return api.Do(ctx, http.MethodGet, at+"/endpoints:export", nil, nil, g.Stdout)
+		return a.Do(ctx, http.MethodGet, at+"/endpoints:export", nil, nil, g.Stdout)
 	}
 	var f directory.File
-	if err := api.Do(ctx, http.MethodGet, at+"/file", nil, nil, &f); err != nil {
+	if err := a.Do(ctx, http.MethodGet, at+"/file", nil, nil, &f); err != nil {
 		return err
 	}
 	if g.Output == "json" {

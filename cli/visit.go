@@ -22,19 +22,19 @@ type visit struct {
 	token string
 }
 
-// visit goes to the gateway as an endpoint, with a short-lived token.
-func (g *Globals) visit(ctx context.Context, p Party, side, policy string) (*visit, error) {
-	api, err := g.client()
+// visit goes to one side of an endpoint, as the endpoint, with a token.
+func (g *Globals) visit(ctx context.Context, p Party, side string) (*visit, error) {
+	a, err := g.client()
 	if err != nil {
 		return nil, err
 	}
-	defer api.Close()
-	d, err := g.door(ctx, api)
+	defer a.Close()
+	d, err := a.door(ctx)
 	if err != nil {
 		return nil, err
 	}
-	address := []string{p.Account, side, p.Name}
-	key, err := keyOf(ctx, api, address, policy)
+	address, policy := []string{p.Account, side, p.Name}, own(side)
+	key, err := a.keyOf(ctx, address, policy)
 	if err != nil {
 		return nil, err
 	}

@@ -64,7 +64,7 @@ func ParseFile(data []byte, name string, env func(string) (string, bool)) (*File
 	var root yaml.Node
 	d := yaml.NewDecoder(bytes.NewReader(data))
 	if err := d.Decode(&root); err != nil && !errors.Is(err, io.EOF) {
-		return nil, gatehouse.Errorf(gatehouse.Invalid, "%s: %s", name, yamlText(err))
+		return nil, gatehouse.Errorf(gatehouse.Invalid, "%s", yamlText(name, err))
 	}
 	if len(root.Content) == 0 {
 		return nil, gatehouse.Errorf(gatehouse.Invalid, "%s: it is empty; it must name an account", name)
@@ -79,7 +79,7 @@ func ParseFile(data []byte, name string, env func(string) (string, bool)) (*File
 	}
 	f := new(File)
 	if err := root.Decode(f); err != nil {
-		return nil, gatehouse.Errorf(gatehouse.Invalid, "%s: %s", name, yamlText(err))
+		return nil, gatehouse.Errorf(gatehouse.Invalid, "%s", yamlText(name, err))
 	}
 	if err := gatehouse.CheckName(string(f.Account)); err != nil {
 		return nil, gatehouse.Errorf(gatehouse.Invalid, "%s: account: %w", name, err)
@@ -90,9 +90,50 @@ func ParseFile(data []byte, name string, env func(string) (string, bool)) (*File
 	return f, f.expand(name, env)
 }
 
-func yamlText(err error) string {
-	text := strings.TrimPrefix(err.Error(), "yaml: ")
-	return strings.Replace(text, "unmarshal errors:\n  ", "", 1)
+// yamlText says what the YAML library found wrong with the file called name,
+// each thing on a line that begins with the place of it.
+func yamlText(name string, err error) string {
+	text := strings.TrimPrefix(strings.TrimPrefix(err.Error(), "yaml: "), "unmarshal errors:\n")
+	var lines []string
+	for line := range strings.SplitSeq(text, "\n") {
+		where := name
+		line = strings.TrimSpace(line)
+		if number, rest, ok := strings.Cut(strings.TrimPrefix(line, "line "), ": "); ok && strings.HasPrefix(line, "line ") {
+			where, line = name+":"+number, rest
+		}
+		lines = append(lines, where+": "+plainly(line))
+	}
+	return strings.Join(lines, "\n")
+}
+
+// plainly says without a Go type that a value is of the wrong kind.
+func plainly(line string) string {
+	rest, mismatch := strings.CutPrefix(line, "cannot unmarshal !!")
+	found, wanted, ok := strings.Cut(rest, " into ")
+	if !mismatch || !ok {
+		return line
+	}
+	kind, value, _ := strings.Cut(found, " ")
+	names := map[string]string{"seq": "a list", "map": "a map", "str": "text", "int": "the number", "float": "the number", "bool": ""}
+	if name, ok := names[kind]; ok {
+		kind = name
+	}
+	found = strings.TrimSpace(kind + " " + value)
+	switch {
+	case strings.HasPrefix(wanted, "[]"):
+		wanted = "a list"
+	case strings.Contains(wanted, "."), strings.HasPrefix(wanted, "map"):
+		wanted = "a map"
+	case wanted == "bool":
+		wanted = "true or false"
+	case wanted == "string":
+		wanted = "text"
+	case strings.HasPrefix(wanted, "int"), strings.HasPrefix(wanted, "uint"):
+		wanted = "a whole number"
+	case strings.HasPrefix(wanted, "float"):
+		wanted = "a number"
+	}
+	return found + " stands where " + wanted + " is needed"
 }
 
 // fileCheck looks for keys that nothing is called by.

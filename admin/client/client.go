@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/gatehouse/gatehouse"
+	"github.com/gatehouse/gatehouse/directory"
 	"github.com/gatehouse/gatehouse/problem"
 )
 
@@ -44,7 +45,8 @@ func Path(segments ...string) string {
 
 // Do sends in, as JSON unless it is an io.Reader or nil, and reads the answer
 // into out, unless that is nil; an io.Writer gets it as it is. An error is of
-// the kind that the gateway told, and Unavailable if it cannot be reached.
+// the kind that the gateway told, and Unavailable if it cannot be reached; its
+// cause is the directory.Problems with what was sent, if there are any.
 func (c *Client) Do(ctx context.Context, method, path string, query url.Values, in, out any) error {
 	body, err := bodyOf(in)
 	if err != nil {
@@ -103,7 +105,8 @@ func errorOf(w *http.Response) error {
 	body, _ := io.ReadAll(io.LimitReader(w.Body, maxProblem)) // what came is all there is to tell
 	var p struct {
 		problem.Problem
-		Errors []struct{ Message, Location string }
+		Problems directory.Problems
+		Errors   []struct{ Message, Location string }
 	}
 	if err := json.Unmarshal(body, &p); err != nil || p.Status == 0 {
 		return gatehouse.Errorf(gatehouse.Internal, "%s answered %s: %.200s", w.Request.URL.Host, w.Status, body)
@@ -113,6 +116,9 @@ func errorOf(w *http.Response) error {
 		for _, e := range p.Errors {
 			p.Detail += "; " + e.Location + ": " + e.Message
 		}
+	}
+	if err := p.Err(); len(p.Problems) > 0 {
+		return gatehouse.Wrap(gatehouse.KindOf(err), p.Problems, err.Error())
 	}
 	return p.Err()
 }

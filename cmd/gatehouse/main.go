@@ -6,6 +6,8 @@ package main
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -24,8 +26,8 @@ var version = ""
 // Exit codes beside those of cli.ExitCode.
 const (
 	exitOK     = 0
-	exitUsage  = 2 // the command line or the configuration is wrong
-	exitForced = 130
+	exitUsage  = 2   // the command line or the configuration is wrong
+	exitForced = 130 // it was interrupted before it was done
 )
 
 // A commandLine is all that can be typed.
@@ -77,7 +79,7 @@ func run(ctx context.Context, args []string, s streams) int {
 	parser, err := kong.New(&line,
 		kong.Name("gatehouse"),
 		kong.Description("The boundary between your systems and everybody else's: devices, browsers and partners send and receive here."),
-		kong.UsageOnError(), kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+		kong.ShortUsageOnError(), kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
 		kong.Writers(s.out, s.err),
 		kong.Exit(func(c int) { code = c }),
 		kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(s, &line.Globals),
@@ -90,13 +92,18 @@ func run(ctx context.Context, args []string, s streams) int {
 	case code >= 0: // --help was answered
 		return code
 	case err != nil:
+		parser.Stdout = s.err // where the usage goes
 		parser.FatalIfErrorf(err)
 		return exitUsage
 	}
-	if err := command.Run(); err != nil {
-		return fail(s.err, err)
+	err = command.Run()
+	switch {
+	case err == nil:
+		return exitOK
+	case ctx.Err() != nil && errors.Is(err, context.Canceled):
+		return exitForced
 	}
-	return exitOK
+	return fail(s.err, err)
 }
 
 // fail tells the error and returns its exit code.
@@ -108,7 +115,10 @@ func fail(w io.Writer, err error) int {
 type versionCommand struct{}
 
 // Run prints the version.
-func (versionCommand) Run(s streams) error {
+func (versionCommand) Run(s streams, g *cli.Globals) error {
+	if g.Output == "json" {
+		return json.NewEncoder(s.out).Encode(map[string]string{"version": programVersion()})
+	}
 	_, err := fmt.Fprintln(s.out, "gatehouse", programVersion())
 	return err
 }
