@@ -28,17 +28,18 @@ type connection struct {
 	working sync.WaitGroup
 	jobs    worker[func()] // proofs and attaches, in the order they came
 
-	mu       sync.Mutex
-	ended    bool
-	stopping bool
-	pending  int // messages and settlements under way
-	proven   bool
-	failures int
-	claims   map[string]*claim           // by the folded path they are for
-	proofs   map[string]auth.Credentials // that are good for what they cover, by where they come from
-	replies  []*replyLink                // of clients that wait for answers to requests
-	senders  map[*incoming]struct{}      // links whose clients send messages
-	groups   map[groupKey]*inboxLink     // groups of inboxes that links hold
+	mu        sync.Mutex
+	ended     bool
+	stopping  bool
+	pending   int // messages and settlements under way
+	proven    bool
+	nodeLinks int
+	failures  int
+	claims    map[string]*claim           // by the folded path they are for
+	proofs    map[string]auth.Credentials // that are good for what they cover, by where they come from
+	replies   []*replyLink                // of clients that wait for answers to requests
+	senders   map[*incoming]struct{}      // links whose clients send messages
+	groups    map[groupKey]*inboxLink     // groups of inboxes that links hold
 }
 
 // run serves the connection until it ends.

@@ -45,26 +45,45 @@ type requestLink struct {
 	work  worker[*amqp.Delivery]
 }
 
+// maxNodeLinks is how many links to nodes that need no proof a connection has.
+const maxNodeLinks = 64
+
 // attachNode attaches one of the two links of a node.
 func (c *connection) attachNode(a *amqp.Attach, at *address, cl *claim) error {
+	if cl == nil && !c.openNode(1) {
+		return amqp.Err(amqp.ResourceLimitExceeded, "the connection has too many links to "+at.path)
+	}
 	if !a.FromPeer() {
 		return c.attachReplies(a, at, cl)
 	}
 	l := &requestLink{connection: c, at: *at, claim: cl}
 	l.work.do = l.answer
-	limit := uint64(maxRequest)
+	limit, window := uint64(maxRequest), 4
 	if cl != nil {
-		limit = uint64(c.options.MaxBody) + maxRequest
+		limit, window = uint64(c.options.MaxBody)+maxRequest, 64
 	}
-	in, err := a.AcceptIncoming(amqp.IncomingOptions{Receiver: l, Window: 64, MaxMessageSize: limit})
+	in, err := a.AcceptIncoming(amqp.IncomingOptions{Receiver: l, Window: window, MaxMessageSize: limit})
 	if err != nil {
-		return nil // the client is gone: there is nobody to tell
+		l.Closed(nil) // the client is gone: there is nobody to tell
+		return nil
 	}
 	l.link = in
 	if cl != nil && c.join(cl, l) != nil {
 		l.revoke(cl.session.Err())
 	}
 	return nil
+}
+
+// openNode counts links to nodes that need no proof; false if there are too
+// many.
+func (c *connection) openNode(n int) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if n > 0 && c.nodeLinks >= maxNodeLinks {
+		return false
+	}
+	c.nodeLinks += n
+	return true
 }
 
 // Message implements amqp.Receiver.
@@ -78,9 +97,11 @@ func (l *requestLink) Message(d *amqp.Delivery) {
 
 // Closed implements amqp.Receiver.
 func (l *requestLink) Closed(error) {
-	if l.claim != nil {
-		l.part(l.claim, l)
+	if l.claim == nil {
+		l.openNode(-1)
+		return
 	}
+	l.part(l.claim, l)
 }
 
 func (l *requestLink) revoke(err error) { l.link.Detach(l.failed(err)) }
@@ -160,8 +181,8 @@ func (c *connection) attachReplies(a *amqp.Attach, at *address, cl *claim) error
 	c.mu.Unlock()
 	out, err := a.AcceptOutgoing(amqp.OutgoingOptions{Sender: r})
 	if err != nil {
-		c.forget(r)
-		return nil // the client is gone
+		r.Closed(nil) // the client is gone
+		return nil
 	}
 	c.mu.Lock()
 	r.link = out
@@ -268,9 +289,11 @@ func (r *replyLink) Outcome(*amqp.Sent, amqp.State) {}
 // Closed implements amqp.Sender.
 func (r *replyLink) Closed(error) {
 	r.forget(r)
-	if r.claim != nil {
-		r.part(r.claim, r)
+	if r.claim == nil {
+		r.openNode(-1)
+		return
 	}
+	r.part(r.claim, r)
 }
 
 func (r *replyLink) revoke(err error) { r.link.Detach(r.failed(err)) }
