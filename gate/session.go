@@ -48,17 +48,18 @@ type Session struct {
 	proofs   []gatehouse.Identity // what was proven, one per credential used
 	ident    gatehouse.Identity
 	source   string
-	shardKey string // for messages without a key of their own
-	limits   *limited
+	shardKey string   // for messages without a key of their own
+	limits   *limited // stays when the session has ended: messages may be on their way in
 
 	view atomic.Pointer[view]
 
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 
-	mu     sync.Mutex
-	expiry *time.Timer
-	hours  *time.Timer // until hours are looked at again; nil: they do not concern it
+	mu       sync.Mutex
+	released bool // limits were given back
+	expiry   *time.Timer
+	hours    *time.Timer // until hours are looked at again; nil: they do not concern it
 
 	order    order
 	channels atomic.Pointer[[]gatehouse.ChannelName] // of the last message
@@ -385,14 +386,14 @@ func (s *Session) end(cause error) {
 			t.Stop()
 		}
 	}
-	first := s.limits
-	s.limits = nil
+	first := s.limits != nil && !s.released
+	s.released = true
 	s.mu.Unlock()
-	if first == nil {
+	if !first {
 		return
 	}
 	s.gate.sessions.remove(s)
-	s.gate.limits.release(first)
+	s.gate.limits.release(s.limits)
 	if f := s.gate.Events.Closed; f != nil {
 		f(s.attempt.Protocol)
 	}
