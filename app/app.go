@@ -66,6 +66,7 @@ type App struct {
 	logger    *slog.Logger
 	commit    *engine.Committer
 	follower  *follower
+	emptier   *emptier
 	tls       *identity
 	token     string
 	listeners []*listener
@@ -183,6 +184,7 @@ func (a *App) makeGate(context.Context) error {
 		MaxAttempts: h.MaxAttempts, MinBackoff: time.Duration(h.MinBackoff), MaxBackoff: time.Duration(h.MaxBackoff),
 		Events: handlerEvents(a.Metrics), Logger: a.logger.With("part", "dispatch"),
 	})
+	a.emptier = newEmptier(a.Directory, a.Inboxes, a.logger.With("part", "inbox"))
 	a.follower = newFollower(a.Directory, a.Dispatcher, a.Metrics, a.logger.With("part", "handlers"))
 	return nil
 }
