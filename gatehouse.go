@@ -157,7 +157,7 @@ type DeadLetter struct {
 	// of them: then the handler itself failed, or an inbox gave it up.
 	To     string // address
 	Labels string // selector
-	Time        time.Time
+	Time   time.Time
 }
 
 // Expires returns when m is no longer worth delivering; zero for never.
