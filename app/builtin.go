@@ -204,10 +204,18 @@ func httpDefaults() HTTPOptions {
 
 func newHTTP(d adapterDeps, o HTTPOptions) adapter.Adapter {
 	return httpapi.New(httpapi.Options{
-		Options: d.Options, H2C: o.H2C, Revoker: revoker{d.app.Directory}, MaxHeader: int(o.MaxHeader), MaxBatch: o.MaxBatch,
+		Options: d.Options, H2C: o.H2C, Revoker: revoker{d.app.Directory}, Guests: guests(d), MaxHeader: int(o.MaxHeader), MaxBatch: o.MaxBatch,
 		HeaderTime: time.Duration(o.HeaderTime), BodyTime: time.Duration(o.BodyTime),
 		WriteTime: time.Duration(o.WriteTime), IdleTime: time.Duration(o.IdleTime),
 	})
+}
+
+// guests returns the protocols that begin with a request of HTTP.
+func guests(d adapterDeps) []httpapi.Guest {
+	d.TLS = nil // the listener speaks it
+	return []httpapi.Guest{
+		{Path: amqp1.WebSocketPath, Begin: buildAMQP(d, amqpDefaults()).WebSocket},
+	}
 }
 
 // AMQPOptions are the options of adapters amqps and amqp.
@@ -229,7 +237,9 @@ func amqpDefaults() AMQPOptions {
 	}
 }
 
-func newAMQP(d adapterDeps, o AMQPOptions) adapter.Adapter {
+func newAMQP(d adapterDeps, o AMQPOptions) adapter.Adapter { return buildAMQP(d, o) }
+
+func buildAMQP(d adapterDeps, o AMQPOptions) *amqp1.Adapter {
 	return amqp1.New(amqp1.Options{
 		Options: d.Options, ContainerID: "gatehouse-" + d.app.Config.Environment,
 		IdleTime: time.Duration(o.IdleTime), AuthTime: time.Duration(o.AuthTime),

@@ -19,11 +19,12 @@ import (
 // workers.
 type connection struct {
 	*serving
-	conn   *amqp.Conn
-	remote netip.AddrPort
-	secure bool
-	origin string              // of a browser's page
-	chain  []*x509.Certificate // verified; nil if the client showed none
+	protocol string // ProtocolTLS or ProtocolPlain
+	conn     *amqp.Conn
+	remote   netip.AddrPort
+	secure   bool
+	origin   string              // of a browser's page
+	chain    []*x509.Certificate // verified; nil if the client showed none
 
 	working sync.WaitGroup
 	jobs    worker[func()] // proofs and attaches, in the order they came

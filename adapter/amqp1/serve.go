@@ -15,7 +15,7 @@ import (
 
 // Serve serves ln until ctx is done: see adapter.Adapter.
 func (a *Adapter) Serve(ctx context.Context, ln net.Listener, g *gate.Gate) error {
-	s := newServing(a, g, a.Protocol())
+	s := newServing(a, g)
 	stop := context.AfterFunc(ctx, func() { _ = ln.Close() }) // Accept says what comes of it
 	err := s.accept(ln)
 	stop()
@@ -30,11 +30,10 @@ func (a *Adapter) Serve(ctx context.Context, ln net.Listener, g *gate.Gate) erro
 // A serving is the connections of one listener.
 type serving struct {
 	*Adapter
-	gate     *gate.Gate
-	protocol string
-	ctx      context.Context // ends what is left once the drain time is over
-	cut      context.CancelFunc
-	running  sync.WaitGroup
+	gate    *gate.Gate
+	ctx     context.Context // ends what is left once the drain time is over
+	cut     context.CancelFunc
+	running sync.WaitGroup
 
 	mu      sync.Mutex
 	stopped bool
@@ -44,8 +43,8 @@ type serving struct {
 	told    time.Time // when that was
 }
 
-func newServing(a *Adapter, g *gate.Gate, protocol string) *serving {
-	s := &serving{Adapter: a, gate: g, protocol: protocol, conns: make(map[*connection]struct{})}
+func newServing(a *Adapter, g *gate.Gate) *serving {
+	s := &serving{Adapter: a, gate: g, conns: make(map[*connection]struct{})}
 	s.ctx, s.cut = context.WithCancel(context.Background())
 	return s
 }
@@ -65,10 +64,10 @@ func (s *serving) accept(ln net.Listener) error {
 		if err == nil {
 			pause = minPause
 			if s.admit() {
-				s.running.Go(func() {
+				go func() {
 					defer s.leave()
 					s.serve(nc)
-				})
+				}()
 			} else {
 				_ = nc.Close() // nothing was said on it
 			}
@@ -87,6 +86,7 @@ func (s *serving) accept(ln net.Listener) error {
 // reportEvery bounds how often a full listener is logged.
 const reportEvery = 10 * time.Second
 
+// admit reports whether there is room for a connection, which then must leave.
 func (s *serving) admit() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -95,6 +95,7 @@ func (s *serving) admit() bool {
 	}
 	if s.count < s.options.Connections {
 		s.count++
+		s.running.Add(1)
 		return true
 	}
 	s.surplus++
@@ -107,8 +108,9 @@ func (s *serving) admit() bool {
 
 func (s *serving) leave() {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.count--
+	s.mu.Unlock()
+	s.running.Done()
 }
 
 // serve serves one connection until it ends.
@@ -130,7 +132,7 @@ func (s *serving) serve(nc net.Conn) {
 		}
 		nc = secure
 	}
-	c := &connection{serving: s, remote: remote, secure: s.options.TLS != nil, chain: chain}
+	c := &connection{serving: s, protocol: s.Protocol(), remote: remote, secure: s.options.TLS != nil, chain: chain}
 	c.run(nc)
 }
 

@@ -25,6 +25,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/gatehouse/gatehouse"
@@ -50,6 +51,17 @@ type Revoker interface {
 	Revoked(ctx context.Context, s *gate.Session) ([]gatehouse.EndpointName, error)
 }
 
+// A Guest is another protocol that begins with a request of HTTP, such as one
+// over WebSocket.
+type Guest struct {
+	// Path is where clients ask for it.
+	Path string
+	// Begin is called once per listener. The handler answers requests to Path,
+	// whoever sends them and whatever their method; it may take connections
+	// over. stop ends what is left of them and returns when nothing is.
+	Begin func(g *gate.Gate) (h http.Handler, stop func())
+}
+
 // Options are those of every adapter and those of HTTP. The zero value of a
 // field stands for its default.
 type Options struct {
@@ -58,6 +70,8 @@ type Options struct {
 	H2C bool
 	// Revoker serves revokedpublishers. Without one these paths are not found.
 	Revoker Revoker
+	// Guests are other protocols that are served here.
+	Guests []Guest
 	// MaxHeader is the greatest size of a request's headers in bytes.
 	// Default: 32 KiB.
 	MaxHeader int
@@ -132,6 +146,7 @@ func (a *Adapter) Serve(ctx context.Context, ln net.Listener, g *gate.Gate) erro
 	stopping, stop := context.WithCancel(context.Background())
 	defer stop()
 	s := &server{Options: &a.options, gate: g, protocol: a.Protocol(), stopping: stopping}
+	stopGuests := s.beginGuests()
 	guarded := newListener(ln, a.options.Connections, a.options.Logger)
 	web := a.webServer(s)
 	served := make(chan error, 1)
@@ -149,6 +164,8 @@ func (a *Adapter) Serve(ctx context.Context, ln net.Listener, g *gate.Gate) erro
 	}
 	stop() // what only waits for messages is answered at once
 	guarded.hangUp()
+	var guests sync.WaitGroup
+	guests.Go(stopGuests)
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.options.Drain)
 	defer cancel()
 	if web.Shutdown(drain) != nil {
@@ -158,9 +175,26 @@ func (a *Adapter) Serve(ctx context.Context, ln net.Listener, g *gate.Gate) erro
 		<-served // says that it was told to stop
 		err = nil
 	}
+	guests.Wait()
 	guarded.wait()
 	s.requests.Wait()
 	return err
+}
+
+// beginGuests begins to serve the guests.
+func (s *server) beginGuests() (stop func()) {
+	var stops []func()
+	s.guests = make(map[string]http.Handler, len(s.Guests))
+	for _, g := range s.Guests {
+		h, stop := g.Begin(s.gate)
+		s.guests[g.Path] = h
+		stops = append(stops, stop)
+	}
+	return func() {
+		for _, stop := range stops {
+			stop()
+		}
+	}
 }
 
 func (a *Adapter) webServer(s *server) *http.Server {

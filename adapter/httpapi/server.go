@@ -19,6 +19,7 @@ type server struct {
 	protocol string
 	stopping context.Context // done when Serve is told to stop
 	requests sync.WaitGroup
+	guests   map[string]http.Handler // by path
 }
 
 // A call is a request with what is known of it once its session is open.
@@ -37,6 +38,10 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer s.requests.Done()
 	conn := connectionOf(r.Context())
 	conn.from.spoke(conn)
+	if guest := s.guests[r.URL.Path]; guest != nil {
+		guest.ServeHTTP(w, r)
+		return
+	}
 	t, ok := parsePath(r.URL.EscapedPath())
 	if !ok || s.Revoker == nil && t.op >= opRevoked {
 		s.fail(w, r, gatehouse.Errorf(gatehouse.NotFound, "nothing is at this address; an endpoint sends to /ACCOUNT/publishers/ENDPOINT/messages and receives from /ACCOUNT/inboxes/ENDPOINT/messages/head"))
