@@ -104,6 +104,7 @@ func (g *Gate) open(ctx context.Context, a Attempt) (*Session, error) {
 	s.attempt.Credentials = nil
 	s.ctx, s.cancel = context.WithCancelCause(context.Background())
 	s.adopt(proofs)
+	s.spell()
 	s.shardKey = gatehouse.Fold(a.Endpoint)
 	if a.Endpoint == "" {
 		s.shardKey = s.id.String() // spreads trusted producers, keeps the order of each
@@ -122,6 +123,23 @@ func (g *Gate) open(ctx context.Context, a Attempt) (*Session, error) {
 	}
 	s.watchExpiry()
 	return s, nil
+}
+
+// spell gives the session the names as they were defined. Clients may write
+// them in any case, and the source of a message must not be theirs to choose.
+func (s *Session) spell() {
+	v := s.gate.look(s)
+	if v.account == nil {
+		return // standing will tell
+	}
+	s.attempt.Account = v.account.Name()
+	if v.endpoint != nil {
+		s.attempt.Endpoint = v.endpoint.Name()
+	}
+	s.ident.Account, s.ident.Endpoint = s.attempt.Account, s.attempt.Endpoint
+	if p := v.account.Policy(s.ident.Policy); p != nil {
+		s.ident.Policy = p.Name()
+	}
 }
 
 // prove asks the authenticators about each credential until they prove all

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -225,6 +226,21 @@ func TestTrusted(t *testing.T) {
 	r.delete(directory.KindChannel, work)
 	if !errors.Is(s.Err(), gatehouse.NotFound) {
 		t.Errorf("its channel is deleted: %v", s.Err())
+	}
+}
+
+// TestSpelling says that a client may write names in any case, and that they
+// are in messages as they were defined all the same.
+func TestSpelling(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	a := attempt(sender, gatehouse.RightSend)
+	a.Account, a.Endpoint = gatehouse.AccountName(strings.ToUpper(account)), gatehouse.EndpointName(strings.ToUpper(sender))
+	if o := one(t, r.open(a), note(1)); o.err != nil {
+		t.Fatal(o.err)
+	}
+	if d := receive(t, r.receiver(), false); d.Message.Source != "/"+account+"/endpoints/"+sender {
+		t.Errorf("the source is %q", d.Message.Source)
 	}
 }
 
