@@ -61,7 +61,9 @@ func (l *inboxLink) open(a *amqp.Attach) bool {
 		return false
 	}
 	l.pumpLock.Lock()
-	l.link = link
+	if l.link == nil {
+		l.link = link
+	}
 	closed := l.closed
 	l.pumpLock.Unlock()
 	if l.join(l.claim, l) != nil {
@@ -79,7 +81,10 @@ func (l *inboxLink) revoke(err error) {
 	if e.Condition == conditionRevoked {
 		e.Condition = conditionDisabled // there is no publisher
 	}
-	l.link.Detach(e)
+	l.pumpLock.Lock()
+	link := l.link
+	l.pumpLock.Unlock()
+	link.Detach(e)
 	l.close()
 }
 
@@ -101,7 +106,10 @@ func (l *inboxLink) Closed(error) {
 func (l *inboxLink) Ready(link *amqp.Outgoing) {
 	l.pumpLock.Lock()
 	defer l.pumpLock.Unlock()
-	l.link, l.again = link, true
+	l.again = true
+	if l.link == nil { // before the attach has returned it
+		l.link = link
+	}
 	if l.wake != nil {
 		l.wake()
 	}

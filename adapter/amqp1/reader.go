@@ -88,7 +88,9 @@ func (c *connection) attachReader(a *amqp.Attach, at *address, cl *claim) error 
 		return nil // the client is gone
 	}
 	r.pumpLock.Lock()
-	r.link = link
+	if r.link == nil {
+		r.link = link
+	}
 	closed := r.closed
 	r.pumpLock.Unlock()
 	if c.join(cl, r) != nil {
@@ -193,7 +195,10 @@ func (r *reader) Outcome(*amqp.Sent, amqp.State) {}
 func (r *reader) Ready(link *amqp.Outgoing) {
 	r.pumpLock.Lock()
 	defer r.pumpLock.Unlock()
-	r.link, r.again = link, true
+	r.again = true
+	if r.link == nil { // before the attach has returned it
+		r.link = link
+	}
 	if !r.running && !r.closed {
 		r.running = r.spawn(r.pump)
 	}
