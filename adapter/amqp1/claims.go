@@ -77,6 +77,11 @@ func (c *connection) claim(at *address, path, below string, shown []auth.Credent
 	}
 	cl := &claim{path: path, session: session, links: make(map[member]struct{})}
 	c.mu.Lock()
+	if other := c.claims[path]; other != nil && other.session.Err() == nil {
+		c.mu.Unlock()
+		session.Close() // another request was faster
+		return other, nil
+	}
 	if c.ended || len(c.claims) >= maxClaims && c.claims[path] == nil {
 		c.mu.Unlock()
 		session.Close()

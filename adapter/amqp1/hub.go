@@ -103,12 +103,12 @@ func (l *requestLink) readPartition(ctx context.Context, at *address, name, part
 	if err != nil {
 		return response{}, err
 	}
-	last, offset, at2 := int64(-1), "-1", time.Unix(0, 0)
+	last, offset, lastAt := int64(-1), "-1", time.Unix(0, 0)
 	begin := int64(first)
 	if next > first {
 		last = int64(next) - 1
 		offset = strconv.FormatInt(last, 10)
-		if at2, err = lastTime(ctx, s, n, next); err != nil {
+		if lastAt, err = lastTime(ctx, s, n, next); err != nil {
 			return response{}, err
 		}
 	}
@@ -119,7 +119,7 @@ func (l *requestLink) readPartition(ctx context.Context, at *address, name, part
 		wire.String("begin_sequence_number"), wire.Long(begin),
 		wire.String("last_enqueued_sequence_number"), wire.Long(last),
 		wire.String("last_enqueued_offset"), wire.String(offset),
-		wire.String("last_enqueued_time_utc"), wire.Timestamp(at2),
+		wire.String("last_enqueued_time_utc"), wire.Timestamp(lastAt),
 		wire.String("is_partition_empty"), wire.Bool(last < 0),
 	))
 }
