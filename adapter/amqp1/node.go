@@ -163,19 +163,20 @@ func (a *response) encode(id wire.Value) []byte {
 // A replyLink is a link on which a client takes answers.
 type replyLink struct {
 	*connection
-	node   string // folded
-	target string
-	name   string
-	claim  *claim
-	link   *amqp.Outgoing
+	node    string // folded
+	target  string
+	name    string
+	session *amqp.Session
+	claim   *claim
 	// Under the connection's mu.
+	link    *amqp.Outgoing // nil until the attach is answered, which the client may hear of first
 	waiting [][]byte
 	sending bool
 	again   bool // credit or an answer came since it was looked at
 }
 
 func (c *connection) attachReplies(a *amqp.Attach, at *address, cl *claim) error {
-	r := &replyLink{connection: c, node: at.path, target: a.Request.Target.Address, name: a.Request.Name, claim: cl}
+	r := &replyLink{connection: c, node: at.path, target: a.Request.Target.Address, name: a.Request.Name, session: a.Session(), claim: cl}
 	c.mu.Lock()
 	c.replies = append(c.replies, r)
 	c.mu.Unlock()
@@ -212,7 +213,7 @@ func (c *connection) replyLink(node, replyTo string, session *amqp.Session) *rep
 	var named, near, far *replyLink
 	nears, fars := 0, 0
 	for _, r := range c.replies {
-		if r.node != node || r.link == nil {
+		if r.node != node {
 			continue
 		}
 		if replyTo != "" && r.target == replyTo {
@@ -221,7 +222,7 @@ func (c *connection) replyLink(node, replyTo string, session *amqp.Session) *rep
 		if replyTo != "" && r.name == replyTo {
 			named = r
 		}
-		if far, fars = r, fars+1; r.link.Session() == session {
+		if far, fars = r, fars+1; r.session == session {
 			near, nears = r, nears+1
 		}
 	}
@@ -239,7 +240,7 @@ func (c *connection) replyLink(node, replyTo string, session *amqp.Session) *rep
 // send sends an answer as soon as there is credit for it.
 func (r *replyLink) send(answer []byte) {
 	r.mu.Lock()
-	full := len(r.waiting) >= maxWaiting
+	full := len(r.waiting) >= maxWaiting && r.link != nil
 	if !full {
 		r.waiting = append(r.waiting, answer)
 	}
