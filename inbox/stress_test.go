@@ -169,7 +169,7 @@ func memoryPerInbox(t *testing.T, p inbox.Policy) float64 {
 		}
 		wg.Wait()
 	}
-	put("warm", 1000)
+	put("warm", n) // so that buffers have the size they need
 	before := heap()
 	put("idle", n)
 	after := heap()
