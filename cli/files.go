@@ -106,7 +106,9 @@ func change(f *directory.FieldDifference) string {
 	if f.From == "" && f.To == "" {
 		return "(changed)"
 	}
-	return orNone(f.From) + " → " + orNone(f.To)
+	// Values come as JSON that a web page may have in it, which this is not.
+	plain := strings.NewReplacer(`\u003c`, "<", `\u003e`, ">", `\u0026`, "&")
+	return plain.Replace(orNone(f.From) + " → " + orNone(f.To))
 }
 
 func orNone(s string) string {

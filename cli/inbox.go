@@ -72,6 +72,9 @@ func (c *Inbox) peek(ctx context.Context, g *Globals, a *api, path string, q url
 		if w.Count > 0 {
 			line += fmt.Sprintf("  failed %d times", w.Count)
 		}
+		if d := w.DeadLetter; d != nil {
+			line += fmt.Sprintf("\n  dead: %s: %s", printable(d.Reason), printable(d.Description))
+		}
 		if err := g.say("%s", line); err != nil {
 			return err
 		}

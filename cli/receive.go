@@ -107,11 +107,11 @@ func (r *receiver) next(ctx context.Context, event *json.RawMessage) (*http.Resp
 	}
 }
 
-// giveBack gives back what is kept, the last first, so that it comes again in
-// the same order. A message whose lock is over has gone back by itself.
+// giveBack gives back what is kept. A message whose lock is over has gone back
+// by itself.
 func (r *receiver) giveBack(ctx context.Context) error {
-	for i := len(r.kept) - 1; i >= 0; i-- {
-		_, err := r.visit.send(ctx, http.MethodPut, r.kept[i], nil, nil, nil)
+	for _, at := range r.kept {
+		_, err := r.visit.send(ctx, http.MethodPut, at, nil, nil, nil)
 		if err != nil && !errors.Is(err, gatehouse.LockLost) {
 			return err
 		}

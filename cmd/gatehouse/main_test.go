@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/alecthomas/kong"
 	"go.uber.org/goleak"
 )
 
@@ -30,6 +31,35 @@ func TestVersion(t *testing.T) {
 func TestHelp(t *testing.T) {
 	if code, out, _ := try(t, "--help"); code != exitOK || !strings.Contains(out, "serve") {
 		t.Errorf("%d, %q", code, out)
+	}
+}
+
+// TestHelpOfEveryCommand holds that every command, argument and flag says what
+// it is for.
+func TestHelpOfEveryCommand(t *testing.T) {
+	var line commandLine
+	k, err := kong.New(&line)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, command := range k.Model.Leaves(false) {
+		path := strings.Fields(command.Path())
+		if code, out, e := try(t, append(path, "--help")...); code != exitOK || e != "" || !strings.Contains(out, "Usage: gatehouse "+path[0]) {
+			t.Errorf("%s: %d, %q, %q", command.Path(), code, out, e)
+		}
+		for _, about := range append(command.Flags, k.Model.Flags...) {
+			if about.Help == "" {
+				t.Errorf("%s: --%s is not explained", command.Path(), about.Name)
+			}
+		}
+		for _, about := range command.Positional {
+			if about.Help == "" {
+				t.Errorf("%s: %s is not explained", command.Path(), about.Name)
+			}
+		}
+		if command.Help == "" {
+			t.Errorf("%s is not explained", command.Path())
+		}
 	}
 }
 
