@@ -210,8 +210,13 @@ func (g *Globals) printYAML(document json.RawMessage) error {
 	return e.Encode(&n)
 }
 
-// inBlocks takes the braces and quotes of JSON away.
+// inBlocks takes the braces and quotes of JSON away, but for the quotes around
+// texts that some readers of YAML take for booleans.
 func inBlocks(n *yaml.Node) {
+	switch strings.ToLower(n.Value) {
+	case "y", "n", "yes", "no", "on", "off":
+		return
+	}
 	if len(n.Content) > 0 || n.Kind == yaml.ScalarNode {
 		n.Style = 0
 	}
