@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/gatehouse/gatehouse"
 	"github.com/gatehouse/gatehouse/engine"
 )
 
@@ -44,9 +45,11 @@ type claim struct {
 	err error
 }
 
-// idHash shortens an id: ids may be long, and of any bytes.
-func idHash(id string) [16]byte {
-	sum := sha256.Sum256([]byte(id))
+// idHash shortens the id of a message together with its proven source: an id
+// is the sender's own, so that nobody can keep another's message out by taking
+// its id first.
+func idHash(m *gatehouse.Message) [16]byte {
+	sum := sha256.Sum256([]byte(gatehouse.Fold(m.Source) + "\x00" + m.ID))
 	return [16]byte(sum[:16])
 }
 
@@ -115,7 +118,7 @@ func (a *Append) claim(op *engine.Op, i int) (seen bool, err error) {
 	if t.Duplicates <= 0 {
 		return false, nil
 	}
-	stream, hash := ID{a.Account, t.Channel}.stream(), idHash(a.Message.ID)
+	stream, hash := ID{a.Account, t.Channel}.stream(), idHash(a.Message)
 	key := stream + "\x00" + string(hash[:])
 	r := &a.set.recent[a.Shard]
 	r.mu.Lock()

@@ -151,6 +151,15 @@ func TestDuplicates(t *testing.T) {
 	l := r.receiver()
 	receive(t, l, false)
 	nothing(t, l)
+	// The same id of another sender is another message, in the same partition too.
+	first, second := note(2), note(2)
+	first.Key, second.Key = "k", "k"
+	if o := one(t, s, first); o.err != nil || o.Duplicate {
+		t.Errorf("%+v", o)
+	}
+	if o := one(t, r.open(attempt(receiver, gatehouse.RightSend)), second); o.err != nil || o.Duplicate {
+		t.Errorf("another sender's: %+v", o)
+	}
 }
 
 func TestSchedule(t *testing.T) {
