@@ -92,8 +92,8 @@ func (l *requestLink) operateSender(ctx context.Context, r *request) (response, 
 	switch r.operation {
 	case operationSchedule:
 		return l.schedule(ctx, r)
-	case operationCancel:
-		return response{status: 501, text: "a scheduled message cannot be cancelled here", condition: "amqp:not-implemented"}, nil
+	case operationCancel: // not 501, which the SDK for Go would try again and again
+		return response{status: 404, text: "a scheduled message cannot be cancelled here", condition: conditionNoMessage}, nil
 	case operationPeek, operationReceive, operationSettle, operationRenew:
 		return response{}, gatehouse.Errorf(gatehouse.Forbidden, "messages are received from ACCOUNT/inboxes/ENDPOINT")
 	}
@@ -182,7 +182,7 @@ func (q *queue) peek() (response, error) {
 	b := q.request.body
 	from, _ := b.Get("from-sequence-number").Int64()
 	count, _ := b.Get("message-count").Int64()
-	group, grouped := b.Get("session-id").Str()
+	group, _, grouped := q.about()
 	bare, _ := b.Get("omit-message-body").Bool()
 	count = min(max(count, 1), maxPeek)
 	var all []wire.Value
@@ -234,10 +234,8 @@ func (q *queue) receive() (response, error) {
 	}
 	mode, _ := b.Get("receiver-settle-mode").Int64()
 	o := inbox.ReceiveOptions{Delete: mode == 0}
-	if group, grouped := b.Get("session-id").Str(); grouped {
-		if l := q.holder(group); l != nil {
-			o.Session = l.group
-		}
+	if _, l, _ := q.about(); l != nil {
+		o.Session = l.group
 	}
 	got, err := q.session.ReceiveDeferred(q.ctx, q.dead(), o, numbers...)
 	if err != nil {
@@ -291,6 +289,24 @@ func (q *queue) settle() (response, error) {
 		return response{}, err
 	}
 	return ok(wire.Value{})
+}
+
+// about returns the group that the request is about, and the link that holds
+// it: the group it names, or else, as the SDK for Go has it, that of the link
+// it belongs to.
+func (q *queue) about() (group string, l *inboxLink, ok bool) {
+	if group, ok = q.request.body.Get("session-id").Str(); ok {
+		return group, q.holder(group), true
+	}
+	name, _ := q.request.properties.Get("associated-link-name").Str()
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for key, l := range q.connection.groups {
+		if l.name == name && key.inbox == q.at.base() && key.dead == q.at.dead {
+			return key.group, l, true
+		}
+	}
+	return "", nil, false
 }
 
 // holder returns the link of this connection that holds a group of the inbox.

@@ -2,6 +2,7 @@ package amqp1
 
 import (
 	"context"
+	"errors"
 	"strconv"
 	"sync"
 
@@ -75,6 +76,10 @@ func (c *connection) attachReader(a *amqp.Attach, at *address, cl *claim) error 
 		return err
 	}
 	stolen, err := c.options.Readers.enter(r)
+	if e, ok := errors.AsType[*amqp.Error](err); ok && e.Condition == amqp.LinkStolen {
+		r.turnAway(a, e)
+		return nil
+	}
 	if err != nil {
 		r.close()
 		return err
@@ -100,6 +105,16 @@ func (c *connection) attachReader(a *amqp.Attach, at *address, cl *claim) error 
 		r.leave()
 	}
 	return nil
+}
+
+// turnAway attaches a reader only to detach it with e, and sends it nothing.
+// That somebody else has the partition, the SDK for Go only understands about a
+// link that it had: when the link is refused, it asks for it again and again.
+func (r *reader) turnAway(a *amqp.Attach, e *amqp.Error) {
+	r.close()
+	if link, err := a.AcceptOutgoing(amqp.OutgoingOptions{Sender: r}); err == nil {
+		link.Detach(e)
+	}
 }
 
 // trimGroup returns the name of a group without the $ of $Default.
