@@ -103,7 +103,7 @@ func (s *Session) sender() (*view, error) {
 	if err := s.Err(); err != nil {
 		return nil, err
 	}
-	if s.ident.Rights&(gatehouse.RightSend|gatehouse.RightChannels) == 0 {
+	if s.Identity().Rights&(gatehouse.RightSend|gatehouse.RightChannels) == 0 {
 		return nil, gatehouse.Errorf(gatehouse.Forbidden, "this session may receive but not send; open it with a key that has the right to send")
 	}
 	return s.gate.look(s), nil

@@ -181,14 +181,15 @@ func rightsIn(r gatehouse.Rights) []gatehouse.Rights {
 // adopt makes the union of what was proven the session's identity: it lasts
 // until the first of the proofs expires.
 func (s *Session) adopt(proofs []gatehouse.Identity) {
-	s.ident = gatehouse.Identity{Account: s.attempt.Account, Endpoint: s.attempt.Endpoint, Policy: proofs[0].Policy, Proof: proofs[0].Proof}
+	id := gatehouse.Identity{Account: s.attempt.Account, Endpoint: s.attempt.Endpoint, Policy: proofs[0].Policy, Proof: proofs[0].Proof}
 	for _, p := range proofs {
-		s.ident.Rights |= p.Rights
-		if !p.Expires.IsZero() && (s.ident.Expires.IsZero() || p.Expires.Before(s.ident.Expires)) {
-			s.ident.Expires = p.Expires
+		id.Rights |= p.Rights
+		if !p.Expires.IsZero() && (id.Expires.IsZero() || p.Expires.Before(id.Expires)) {
+			id.Expires = p.Expires
 		}
 	}
-	s.ident.Rights &= s.attempt.Need
+	id.Rights &= s.attempt.Need
+	s.ident = id
 }
 
 func (s *Session) watchExpiry() {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/netip"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -314,4 +315,30 @@ func TestLimiterOutlivesSession(t *testing.T) {
 			s.Close()
 		}
 	})
+}
+
+// TestSendWhileRenewing says that a client may renew its token while it sends.
+func TestSendWhileRenewing(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	a := attempt(sender, gatehouse.RightSend)
+	proof := token(sender, time.Now().Add(time.Hour))
+	a.Credentials = []auth.Credentials{proof}
+	s := r.open(a)
+	var renewing sync.WaitGroup
+	renewing.Go(func() {
+		for range 500 {
+			if err := s.Reauthenticate(context.Background(), proof); err != nil {
+				t.Error(err)
+				return
+			}
+		}
+	})
+	for i := range 500 {
+		if o := one(t, s, note(i)); o.err != nil {
+			t.Error(o.err)
+			break
+		}
+	}
+	renewing.Wait()
 }
