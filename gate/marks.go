@@ -6,7 +6,9 @@ import (
 	"sync"
 
 	"github.com/gatehouse/gatehouse"
+	"github.com/gatehouse/gatehouse/channel"
 	"github.com/gatehouse/gatehouse/engine"
+	"github.com/gatehouse/gatehouse/handler"
 )
 
 // marks remembers, for each consumer group and partition, up to which source offset
@@ -19,8 +21,8 @@ type marks struct {
 
 // markKey is the key of the row in every shard. It is part of the storage
 // format.
-func (d *outward) markKey() string {
-	return "mark/" + d.id.String() + "/" + d.batch.Group + "/" + strconv.Itoa(int(d.batch.Partition))
+func markKey(id channel.ID, b *handler.Batch) string {
+	return "mark/" + id.String() + "/" + b.Group + "/" + strconv.Itoa(int(b.Partition))
 }
 
 func markValue(o gatehouse.Offset) []byte { return binary.BigEndian.AppendUint64(nil, uint64(o)) }

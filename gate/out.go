@@ -45,8 +45,9 @@ func (g *Gate) Deliver(ctx context.Context, b *handler.Batch) error {
 	if a := g.snapshot.Load().Account(b.Account); a != nil && !a.Disabled() {
 		d.account = a
 	}
+	d.mark = markKey(d.id, b)
 	var err error
-	if d.stored, err = g.marks.of(g.Engine, d.markKey()); err != nil {
+	if d.stored, err = g.marks.of(g.Engine, d.mark); err != nil {
 		return err
 	}
 	for i := range b.Outputs {
@@ -63,6 +64,7 @@ type outward struct {
 	id      channel.ID
 	account *directory.Account // nil: gone or disabled
 	now     time.Time
+	mark    string             // key of the rows that stored comes from
 	stored  []gatehouse.Offset // by shard: up to where it has everything
 	shards  []bundle           // by shard
 	refused atomic.Int64
@@ -273,6 +275,7 @@ func (d *outward) commit(ctx context.Context) error {
 	var wait sync.WaitGroup
 	errs := make([]error, len(d.shards))
 	puts := 0
+	mark := engine.Row{Key: d.mark, Value: markValue(d.batch.Through)}
 	for i := range d.shards {
 		b := &d.shards[i]
 		if len(b.puts)+len(b.beside) == 0 {
@@ -280,7 +283,6 @@ func (d *outward) commit(ctx context.Context) error {
 		}
 		puts += len(b.puts)
 		wait.Add(1)
-		mark := engine.Row{Key: d.markKey(), Value: markValue(d.batch.Through)}
 		err := d.gate.Inboxes.Deliver(ctx, engine.Shard(i), b.puts, mark, func(err error) {
 			errs[i] = err
 			wait.Done()
@@ -291,7 +293,7 @@ func (d *outward) commit(ctx context.Context) error {
 		}
 	}
 	wait.Wait()
-	d.gate.marks.note(d.markKey(), d.shards, d.batch.Through, errs)
+	d.gate.marks.note(d.mark, d.shards, d.batch.Through, errs)
 	for _, err := range errs {
 		if err != nil {
 			return err
