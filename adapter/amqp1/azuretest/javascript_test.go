@@ -6,11 +6,11 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/gatehouse/gatehouse/adapter/adaptertest"
+	"github.com/gatehouse/gatehouse/internal/judge"
 	"github.com/gatehouse/gatehouse/sas"
 )
 
@@ -19,54 +19,6 @@ const (
 	busPackage  = "@azure/service-bus@7.9.5"
 	hubsPackage = "@azure/event-hubs@6.0.4"
 )
-
-// missing skips a test for want of something, but not on CI, which is to have
-// everything.
-func missing(t *testing.T, format string, args ...any) {
-	t.Helper()
-	if os.Getenv("CI") == "true" {
-		t.Fatalf(format, args...)
-	}
-	t.Skipf(format, args...)
-}
-
-// modules returns a folder in which the SDKs are installed. It is kept for the
-// next time.
-func modules(t *testing.T) string {
-	t.Helper()
-	for _, tool := range []string{"node", "npm"} {
-		if _, err := exec.LookPath(tool); err != nil {
-			missing(t, "%s is not installed; the SDKs for JavaScript were not tried", tool)
-		}
-	}
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		missing(t, "there is no folder for the SDKs for JavaScript: %v", err)
-	}
-	folder := filepath.Join(cache, "gatehouse-test", "azure-bus-7.9.5-hubs-6.0.4")
-	if _, err := os.Stat(folder); err == nil {
-		return folder
-	}
-	if err := os.MkdirAll(filepath.Dir(folder), 0o755); err != nil {
-		missing(t, "%v", err)
-	}
-	fresh, err := os.MkdirTemp(filepath.Dir(folder), "new-")
-	if err != nil {
-		missing(t, "%v", err)
-	}
-	defer os.RemoveAll(fresh) //nolint:errcheck // it is of no use any more
-	install := exec.CommandContext(t.Context(), "npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix", fresh, busPackage, hubsPackage)
-	install.Dir = fresh
-	if text, err := install.CombinedOutput(); err != nil {
-		missing(t, "the SDKs for JavaScript could not be installed: %v\n%s", err, text)
-	}
-	if err := os.Rename(fresh, folder); err != nil {
-		if _, other := os.Stat(folder); other != nil { // nobody else was faster
-			t.Fatal(err)
-		}
-	}
-	return folder
-}
 
 // node returns a command that lets the SDKs do something with the site.
 func (s *site) node(folder, what string) (c *exec.Cmd, output *bytes.Buffer) {
@@ -90,7 +42,7 @@ func TestJavaScript(t *testing.T) {
 		t.Skip("long")
 	}
 	t.Parallel()
-	folder := modules(t)
+	folder := judge.Node(t, busPackage, hubsPackage)
 	for _, what := range []string{"events", "owners", "messages", "subscription", "sessions", "refusals"} {
 		t.Run(what, func(t *testing.T) {
 			s := newSite(t)
