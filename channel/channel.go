@@ -46,21 +46,21 @@ type Set struct {
 	// RunSchedule waits out. It must not block.
 	Failed func(engine.Shard, error)
 
-	engine engine.Engine
-	commit *engine.Committer
-	shards int
-	recent []recent // by shard: ids on their way to the disk
-	alarm  []alarm  // by shard: when the next scheduled message is due
+	engine    engine.Engine
+	commit    *engine.Committer
+	shards    int
+	recent    []recent   // by shard: ids on their way to the disk
+	schedules []schedule // by shard
 }
 
 // New returns the channels kept in e. All writes go through c.
 func New(e engine.Engine, c *engine.Committer) *Set {
 	s := &Set{engine: e, commit: c, shards: e.Shards()}
 	s.recent = make([]recent, s.shards)
-	s.alarm = make([]alarm, s.shards)
+	s.schedules = make([]schedule, s.shards)
 	for i := range s.recent {
 		s.recent[i].ids = make(map[string]*claim)
-		s.alarm[i].changed = make(chan struct{}, 1)
+		s.schedules[i].alarm.changed = make(chan struct{}, 1)
 	}
 	return s
 }
@@ -95,14 +95,16 @@ type Append struct {
 
 	Offset    gatehouse.Offset // of the record in the first channel that took it
 	Duplicate bool             // every target had the message already
+	Sequence  uint64           // of a scheduled message: see Set.Cancel; of a duplicate, that of what it repeats
 
-	set    *Set
-	op     engine.Op
-	first  [1]engine.Record
-	buffer []byte                  // for the encoded message
-	bound  func(*engine.Op, error) // done, as a value
-	claims []*claim                // of the ids the message brings
-	await  []*claim                // of other messages, on their way, that this one repeats
+	set      *Set
+	op       engine.Op
+	first    [1]engine.Record
+	buffer   []byte                  // for the encoded message
+	bound    func(*engine.Op, error) // done, as a value
+	claims   []*claim                // of the ids the message brings
+	await    []*claim                // of other messages, on their way, that this one repeats
+	repeated uint64                  // number of the scheduled message that this one repeats
 }
 
 // Append stores a.Message in all targets, atomically, and returns at once;

@@ -41,8 +41,9 @@ type recent struct {
 // taken out of recent and read only by later ops of the shard, whose Done
 // comes after.
 type claim struct {
-	key string
-	err error
+	key      string
+	sequence uint64 // of a scheduled message
+	err      error
 }
 
 // idHash shortens the id of a message together with its proven source: an id
@@ -93,23 +94,6 @@ func (a *Append) dropDuplicates(op *engine.Op) error {
 	return nil
 }
 
-// dropScheduled is the same for a message that is scheduled: it is dropped if
-// all of its targets have it already, or have it scheduled.
-func (a *Append) dropScheduled(op *engine.Op) error {
-	fresh := false
-	for i := range a.Targets {
-		seen, err := a.claim(op, i)
-		if err != nil {
-			return err
-		}
-		fresh = fresh || !seen
-	}
-	if !fresh {
-		op.State, a.Duplicate = nil, true
-	}
-	return nil
-}
-
 // claim reports whether the i-th target has the message already, and if not
 // claims its id there. It runs in the order of commits, on one goroutine per
 // shard.
@@ -125,26 +109,31 @@ func (a *Append) claim(op *engine.Op, i int) (seen bool, err error) {
 	other := r.ids[key]
 	r.mu.Unlock()
 	if other != nil {
-		a.await = append(a.await, other)
+		a.await, a.repeated = append(a.await, other), other.sequence
 		return true, nil
 	}
 	now := a.Message.Enqueued
-	if seen, err = seenSince(a.set.engine.State(a.Shard), stream, hash, now, t.Duplicates); seen || err != nil {
+	seen, sequence, err := seenSince(a.set.engine.State(a.Shard), stream, hash, now, t.Duplicates)
+	if seen || err != nil {
+		a.repeated = sequence
 		return seen, err
 	}
-	c := &claim{key: key}
+	c := &claim{key: key, sequence: a.Sequence}
 	a.claims = append(a.claims, c)
 	r.mu.Lock()
 	r.ids[key] = c
 	r.mu.Unlock()
-	op.State = append(op.State, engine.Row{
-		Key:   rowKey(stream, hash, generation(now, t.Duplicates)),
-		Value: binary.BigEndian.AppendUint64(nil, uint64(now.UnixNano())),
-	})
+	value := binary.BigEndian.AppendUint64(nil, uint64(now.UnixNano()))
+	if a.Sequence != 0 {
+		value = binary.BigEndian.AppendUint64(value, a.Sequence)
+	}
+	op.State = append(op.State, engine.Row{Key: rowKey(stream, hash, generation(now, t.Duplicates)), Value: value})
 	return false, nil
 }
 
-func seenSince(state engine.State, stream string, hash [16]byte, now time.Time, window time.Duration) (bool, error) {
+// seenSince reports whether there was a message with this id within the window,
+// and the number under which it was scheduled, if it was.
+func seenSince(state engine.State, stream string, hash [16]byte, now time.Time, window time.Duration) (seen bool, sequence uint64, err error) {
 	start := generation(now, window)
 	places := [3]int64{start, start - int64(window), start + int64(window)}
 	look := places[:2]
@@ -154,13 +143,17 @@ func seenSince(state engine.State, stream string, hash [16]byte, now time.Time, 
 	for _, g := range look {
 		value, err := state.Get(rowKey(stream, hash, g))
 		if err != nil {
-			return false, err
+			return false, 0, err
 		}
-		if len(value) == 8 && now.UnixNano()-int64(binary.BigEndian.Uint64(value)) < int64(window) {
-			return true, nil
+		if len(value) < 8 || now.UnixNano()-int64(binary.BigEndian.Uint64(value)) >= int64(window) {
+			continue
 		}
+		if len(value) == 16 {
+			sequence = binary.BigEndian.Uint64(value[8:])
+		}
+		return true, sequence, nil
 	}
-	return false, nil
+	return false, 0, nil
 }
 
 // settleClaims ends the claims of an op that is durable or refused and returns

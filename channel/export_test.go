@@ -25,3 +25,9 @@ func (id ID) Stream() string { return id.stream() }
 
 // DuePrefix is what the keys of scheduled messages begin with.
 const DuePrefix = duePrefix
+
+// NumberRows returns how many rows tell where scheduled messages of a shard are.
+func (s *Set) NumberRows(shard engine.Shard) (n int) {
+	_ = s.engine.State(shard).Scan(numberPrefix, func(string, []byte) bool { n++; return true })
+	return n
+}

@@ -18,9 +18,26 @@ import (
 // Scheduled messages wait as rows of their shard whose keys sort by due time,
 // and then by when they were scheduled. When one is due it leaves its row and
 // enters its channels in one commit, so it is neither lost nor doubled by a
-// crash.
+// crash. A second row, under who sent it and its sequence number, says where
+// it is, and leaves with it: so that its sender, and nobody else, can find it.
+//
+// Sequence numbers are given in the order in which the messages of a shard are
+// stored, and tell the shard: the n-th of shard i of k has the number n*k+i.
 
-const duePrefix = "due/"
+const (
+	duePrefix    = "due/"
+	numberPrefix = "scheduled/"
+	lastRow      = "scheduled" // the last n of the shard
+)
+
+// A schedule is what is kept in memory of the scheduled messages of a shard.
+type schedule struct {
+	alarm alarm
+	last  uint64 // the last n; 0: not read yet. The committing goroutine's
+	// changing is held from looking at what waits until what is to leave has
+	// left: a message is either released or cancelled.
+	changing sync.Mutex
+}
 
 // maxScheduled is the greatest length of a scheduled message: room is kept for
 // what is noted on it when it is released.
@@ -44,7 +61,8 @@ const (
 // Otherwise it works as Append.
 func (s *Set) Schedule(ctx context.Context, a *Append) error {
 	a.set = s
-	value := append([]byte{byte(len(a.Account))}, a.Account...)
+	value := make([]byte, 8, 8+1+len(a.Account)+len(a.Message.Body)+192) // its number comes first
+	value = append(append(value, byte(len(a.Account))), a.Account...)
 	value = record.Append(value, a.Message)
 	if len(value) > maxScheduled {
 		return gatehouse.Errorf(gatehouse.TooLarge, "the message is %d bytes long; at most %d can be scheduled", len(value), maxScheduled)
@@ -55,14 +73,10 @@ func (s *Set) Schedule(ctx context.Context, a *Append) error {
 		return err
 	}
 	a.op.State = []engine.Row{{Key: key, Value: value}}
-	for i := range a.Targets {
-		if a.Targets[i].Duplicates > 0 {
-			a.op.Prepare = a.dropScheduled
-		}
-	}
+	a.op.Prepare = a.number
 	a.op.Done = func(_ *engine.Op, err error) {
 		if err == nil {
-			s.alarm[a.Shard].set(due)
+			s.schedules[a.Shard].alarm.set(due)
 		}
 		err = a.settleClaims(err)
 		if a.Done != nil {
@@ -70,6 +84,54 @@ func (s *Set) Schedule(ctx context.Context, a *Append) error {
 		}
 	}
 	return s.commit.Write(ctx, a.Shard, &a.op)
+}
+
+// number is the Prepare of a message that is scheduled: it gives it its number,
+// unless all of its targets have it already, or have it scheduled.
+func (a *Append) number(op *engine.Op) error {
+	l := &a.set.schedules[a.Shard]
+	if l.last == 0 {
+		value, err := a.set.engine.State(a.Shard).Get(lastRow)
+		if err != nil {
+			return err
+		}
+		if len(value) == 8 {
+			l.last = binary.BigEndian.Uint64(value)
+		}
+	}
+	a.Sequence = a.set.sequence(a.Shard, l.last+1)
+	fresh := len(a.Targets) == 0
+	for i := range a.Targets {
+		seen, err := a.claim(op, i)
+		if err != nil {
+			return err
+		}
+		fresh = fresh || !seen
+	}
+	if !fresh {
+		op.State, a.Duplicate, a.Sequence = nil, true, a.repeated
+		return nil
+	}
+	l.last++
+	binary.BigEndian.PutUint64(op.State[0].Value, a.Sequence)
+	op.State = append(op.State,
+		engine.Row{Key: numberKey(a.Message.Source, a.Sequence), Value: []byte(op.State[0].Key)},
+		engine.Row{Key: lastRow, Value: binary.BigEndian.AppendUint64(nil, l.last)})
+	return nil
+}
+
+func (s *Set) sequence(shard engine.Shard, n uint64) uint64 {
+	return n*uint64(s.shards) + uint64(shard)
+}
+
+// numberKey returns the key of the row that tells where a message is.
+func numberKey(source string, sequence uint64) string {
+	key := append(appendSource(nil, source), '/')
+	return string(hex.AppendEncode(key, binary.BigEndian.AppendUint64(nil, sequence)))
+}
+
+func appendSource(dst []byte, source string) []byte {
+	return append(append(dst, numberPrefix...), gatehouse.Fold(source)...)
 }
 
 // dueKey returns a key for a message due then, which sorts after those made
@@ -139,7 +201,7 @@ type Due struct {
 	Account gatehouse.AccountName
 	Message *gatehouse.Message // nil if Err is set
 	Err     error              // the row could not be read: it is given up
-	key     string
+	rows    []engine.Row       // to delete
 }
 
 // RunSchedule hands the shard's scheduled messages to release as they become
@@ -148,7 +210,7 @@ type Due struct {
 // returns nothing for is gone. Should storage fail, Failed is told, and release
 // is called again later with the same messages.
 func (s *Set) RunSchedule(ctx context.Context, shard engine.Shard, release func(d *Due) []engine.Record) error {
-	l := &s.alarm[shard]
+	l := &s.schedules[shard].alarm
 	backoff := minDueBackoff
 	for ctx.Err() == nil {
 		l.forget()
@@ -188,21 +250,30 @@ func sleep(ctx context.Context, d time.Duration, early <-chan struct{}) {
 // releaseDue commits what is due and returns when the next one will be, zero
 // if nothing is scheduled.
 func (s *Set) releaseDue(ctx context.Context, shard engine.Shard, release func(*Due) []engine.Record) (next int64, err error) {
-	for ctx.Err() == nil {
-		due, next, err := s.scanDue(shard, time.Now())
-		if err != nil || len(due) == 0 {
-			return next, err
-		}
-		op := &engine.Op{}
-		for i := range due {
-			op.State = append(op.State, engine.Row{Key: due[i].key})
-			op.Records = append(op.Records, release(&due[i])...)
-		}
-		if err := s.do(ctx, shard, op); err != nil {
+	for more := true; more && ctx.Err() == nil; {
+		if next, more, err = s.releaseSome(ctx, shard, release); err != nil {
 			return 0, err
 		}
 	}
-	return 0, ctx.Err()
+	return next, ctx.Err()
+}
+
+// releaseSome commits as much of what is due as one commit may have; more says
+// that there was some.
+func (s *Set) releaseSome(ctx context.Context, shard engine.Shard, release func(*Due) []engine.Record) (next int64, more bool, err error) {
+	l := &s.schedules[shard]
+	l.changing.Lock()
+	defer l.changing.Unlock()
+	due, next, err := s.scanDue(shard, time.Now())
+	if err != nil || len(due) == 0 {
+		return next, false, err
+	}
+	op := &engine.Op{}
+	for i := range due {
+		op.State = append(op.State, due[i].rows...)
+		op.Records = append(op.Records, release(&due[i])...)
+	}
+	return 0, true, s.do(ctx, shard, op)
 }
 
 func (s *Set) scanDue(shard engine.Shard, now time.Time) (due []Due, next int64, err error) {
@@ -221,14 +292,17 @@ func (s *Set) scanDue(shard engine.Shard, now time.Time) (due []Due, next int64,
 }
 
 func decodeDue(key string, value []byte) Due {
-	d := Due{key: key}
-	if len(value) == 0 || len(value) <= int(value[0]) {
+	d := Due{rows: []engine.Row{{Key: key}}}
+	const head = 9 // the number, and how long the account's name is
+	if len(value) < head || len(value) < head+int(value[8]) {
 		d.Err = gatehouse.Errorf(gatehouse.Internal, "scheduled message %q is cut short", key)
 		return d
 	}
-	n := int(value[0])
-	d.Account = gatehouse.AccountName(value[1 : 1+n])
-	d.Message, d.Err = record.Decode(append([]byte(nil), value[1+n:]...))
+	end := head + int(value[8])
+	d.Account = gatehouse.AccountName(value[head:end])
+	if d.Message, d.Err = record.Decode(append([]byte(nil), value[end:]...)); d.Err == nil {
+		d.rows = append(d.rows, engine.Row{Key: numberKey(d.Message.Source, binary.BigEndian.Uint64(value))})
+	}
 	return d
 }
 

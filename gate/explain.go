@@ -15,7 +15,8 @@ type Question struct {
 	// From, if set, asks about the way out: from that channel to the endpoint.
 	From    gatehouse.ChannelName
 	Message *gatehouse.Message
-	// Connection, if not zero, is how the sender would come.
+	// Connection, if not zero, is how the sender would come. Without a Protocol
+	// what asks for one is not looked at.
 	Connection restrict.Connection
 	Now        time.Time // zero: the present
 }
@@ -38,6 +39,7 @@ const (
 	stepProtocol = "protocol"
 	passed       = restrict.Passed
 	refused      = restrict.Refused
+	skipped      = restrict.Skipped
 )
 
 // Explain answers a question by the code that decides about live messages. It
@@ -103,8 +105,7 @@ func (x *explanation) ingress() {
 	}
 	m, now := q.Message, q.Now
 	if q.Connection != (restrict.Connection{}) {
-		x.step(stepProtocol, q.Connection.Protocol, v.endpoint.Allows(q.Connection.Protocol, !q.Connection.TLS))
-		x.decide(v.restrict.Connect(q.Connection, now))
+		x.connection()
 	}
 	x.answer.Steps = append(x.answer.Steps, v.restrict.Explain(q.Connection, m, now)...)
 	steps, _ := v.route.ExplainIngress(m, now)
@@ -114,6 +115,27 @@ func (x *explanation) ingress() {
 	if x.answer.Reason == "" {
 		x.answer.Allowed, x.answer.Channels = true, channels
 	}
+}
+
+// connection looks at how the sender would come. If the question names no
+// protocol, then only at the rest.
+func (x *explanation) connection() {
+	c, e := &x.question.Connection, x.view.endpoint
+	protocol, named := c.Protocol, c.Protocol != ""
+	if !named {
+		c.AnyProtocol = true
+		if may := e.Spec().Protocols; len(may) > 0 {
+			protocol = may[0]
+		}
+	}
+	err := e.Allows(protocol, !c.TLS)
+	switch {
+	case named || err != nil:
+		x.step(stepProtocol, c.Protocol, err)
+	default:
+		x.answer.Steps = append(x.answer.Steps, rule.Step{Kind: stepProtocol, Outcome: skipped, Reason: "no protocol was named"})
+	}
+	x.decide(x.view.restrict.Connect(*c, x.question.Now))
 }
 
 func (x *explanation) egress() {

@@ -135,3 +135,33 @@ func TestExplain(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestExplainWithoutProtocol asks about a connection whose protocol is not
+// named: the rest is looked at.
+func TestExplainWithoutProtocol(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	e := r.spec(sender)
+	e.Protocols, e.AllowPlaintext = []string{"mqtts"}, false
+	r.change(e, &directory.RestrictionSpec{Restriction: restrict.Restriction{
+		Name: "where", Protocols: []string{"amqps"}, Networks: []string{"10.0.0.0/8"},
+	}})
+	inside := netip.MustParseAddr("10.1.2.3")
+	for name, c := range map[string]struct {
+		connection restrict.Connection
+		rule       string // that refuses
+		protocol   string // outcome of the step
+	}{
+		"fine":          {restrict.Connection{TLS: true, Remote: inside}, "", restrict.Skipped},
+		"wrong network": {restrict.Connection{TLS: true, Remote: netip.MustParseAddr("192.0.2.1")}, "where", restrict.Skipped},
+		"plain":         {restrict.Connection{Remote: inside}, "allowPlaintext", restrict.Refused},
+		"named":         {restrict.Connection{Protocol: "https", TLS: true, Remote: inside}, "protocols", restrict.Refused},
+		"one of two":    {restrict.Connection{Protocol: "mqtts", TLS: true, Remote: inside}, "where", restrict.Passed},
+	} {
+		a := r.Gate.Explain(gate.Question{Account: account, Endpoint: sender, Connection: c.connection})
+		i := slices.IndexFunc(a.Steps, func(s rule.Step) bool { return s.Kind == "protocol" })
+		if a.Allowed != (c.rule == "") || a.Rule != c.rule || i < 0 || a.Steps[i].Outcome != c.protocol {
+			t.Errorf("%s: %+v", name, a)
+		}
+	}
+}

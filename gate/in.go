@@ -19,8 +19,9 @@ type Receipt struct {
 	Channels  []gatehouse.ChannelName // it was let into; none yet if it is scheduled
 	Position  gatehouse.Position      // in the first of them
 	Enqueued  time.Time
-	Duplicate bool // it was there already and was not stored again
-	Scheduled bool // it waits for its NotBefore
+	Duplicate bool   // it was there already and was not stored again
+	Scheduled bool   // it waits for its NotBefore
+	Sequence  uint64 // of a scheduled message: see Session.CancelScheduled
 }
 
 // Limits of what a message may carry, beside those of restrictions.

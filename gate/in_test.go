@@ -15,6 +15,7 @@ import (
 	"github.com/gatehouse/gatehouse/config"
 	"github.com/gatehouse/gatehouse/directory"
 	"github.com/gatehouse/gatehouse/gate"
+	"github.com/gatehouse/gatehouse/inbox"
 	"github.com/gatehouse/gatehouse/route"
 	"github.com/gatehouse/gatehouse/rule"
 )
@@ -176,6 +177,52 @@ func TestSchedule(t *testing.T) {
 		d := receive(r.tb, l, false)
 		if d.Message.ID != "n-1" || d.Message.Enqueued.Before(m.NotBefore) {
 			r.Errorf("%+v", d.Message)
+		}
+	})
+}
+
+// TestCancelScheduled cancels what was scheduled: who sent it may, while it
+// waits, in any session that may send.
+func TestCancelScheduled(t *testing.T) {
+	bubble(t, func(r *rig) {
+		ctx := context.Background()
+		s := r.sender()
+		var numbers []uint64
+		for i := range 3 {
+			m := note(i)
+			m.NotBefore = time.Now().Add(time.Hour)
+			numbers = append(numbers, one(r.tb, s, m).Sequence)
+		}
+		if o := one(r.tb, s, note(9)); o.Sequence != 0 {
+			r.Errorf("a message that is not scheduled has number %d", o.Sequence)
+		}
+		l := r.receiver()
+		d := receive(r.tb, l, false)
+		if err := l.Settle(ctx, false, inbox.Settlement{Lock: d.Lock}); err != nil || d.Message.ID != "n-9" {
+			r.Errorf("%s came (%v)", d.Message.ID, err)
+		}
+		if err := r.open(attempt(receiver, gatehouse.RightSend)).CancelScheduled(ctx, numbers[0]); !errors.Is(err, gatehouse.NotFound) {
+			r.Errorf("by another endpoint: %v", err)
+		}
+		if err := r.open(attempt(sender, gatehouse.RightListen)).CancelScheduled(ctx, numbers[0]); !errors.Is(err, gatehouse.Forbidden) {
+			r.Errorf("without the right to send: %v", err)
+		}
+		s = r.sender()
+		if err := s.CancelScheduled(ctx, numbers[0], numbers[2]); err != nil {
+			r.Fatal(err)
+		}
+		waiting, err := s.PeekScheduled(0, 9)
+		if err != nil || len(waiting) != 1 || waiting[0].Sequence != numbers[1] || waiting[0].Message.ID != "n-1" {
+			r.Errorf("waiting: %+v (%v)", waiting, err)
+		}
+		<-time.After(time.Hour)
+		synctest.Wait()
+		if d := receive(r.tb, l, false); d.Message.ID != "n-1" {
+			r.Errorf("%s came", d.Message.ID)
+		}
+		nothing(r.tb, l)
+		if err := s.CancelScheduled(ctx, numbers[1]); !errors.Is(err, gatehouse.NotFound) {
+			r.Errorf("what has been delivered: %v", err)
 		}
 	})
 }

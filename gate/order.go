@@ -52,7 +52,7 @@ func (o *order) ready(p *passage) {
 // stored is the Done of every passage's Append.
 func stored(a *channel.Append, err error) {
 	p := a.Passenger.(*passage)
-	p.receipt.Duplicate = a.Duplicate
+	p.receipt.Duplicate, p.receipt.Sequence = a.Duplicate, a.Sequence
 	p.receipt.Position = gatehouse.Position{Partition: uint16(a.Shard), Offset: a.Offset}
 	p.finish(err)
 }

@@ -14,6 +14,27 @@ import (
 // when they are due become dead letters, of the channel they were meant for.
 const ScheduleHandler = "$schedule"
 
+// CancelScheduled takes messages back that the session's sender has scheduled,
+// by the sequence numbers of their receipts: once it has returned nil, none of
+// them will be delivered. It is all or none unless storage fails: see
+// channel.Set.Cancel.
+func (s *Session) CancelScheduled(ctx context.Context, numbers ...uint64) error {
+	if _, err := s.sender(); err != nil {
+		return err
+	}
+	return s.gate.Channels.Cancel(ctx, s.source, numbers...)
+}
+
+// PeekScheduled returns messages that the session's sender has scheduled and
+// that are not due yet, in order of their sequence numbers, from one on, at
+// most limit.
+func (s *Session) PeekScheduled(from uint64, limit int) ([]channel.Waiting, error) {
+	if _, err := s.sender(); err != nil {
+		return nil, err
+	}
+	return s.gate.Channels.ScheduledBy(s.source, from, limit)
+}
+
 // runSchedule releases the scheduled messages of a shard. Whether a message
 // may pass, and where to, is decided again when it is due: rules may have
 // changed, its sender may be gone.

@@ -18,6 +18,9 @@ type Connection struct {
 	TLS      bool       // whether it is encrypted
 	Remote   netip.Addr // of the peer; the zero Addr if it has none
 	Origin   string     // the Origin header; empty if there was none
+	// AnyProtocol says that the protocol is not known, which is so only where
+	// something is explained: what asks for one is not looked at.
+	AnyProtocol bool
 }
 
 // asksConnection reports whether Connect has to ask c.
@@ -47,7 +50,7 @@ func (c *compiled) checkConnection(conn *Connection) error {
 	if c.tls && !conn.TLS {
 		return c.refuse("connections without TLS", "connect with TLS")
 	}
-	if c.protocols != nil && !slices.ContainsFunc(c.protocols, func(p string) bool { return p == gatehouse.Fold(conn.Protocol) }) {
+	if c.protocols != nil && !conn.AnyProtocol && !slices.ContainsFunc(c.protocols, func(p string) bool { return p == gatehouse.Fold(conn.Protocol) }) {
 		return c.refuse("protocol "+quote(conn.Protocol), "connect by "+strings.Join(c.protocols, " or "))
 	}
 	if c.networks != nil && !inNetworks(c.networks, conn.Remote) {

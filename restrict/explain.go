@@ -56,7 +56,7 @@ func (c *compiled) explain(conn Connection, m *gatehouse.Message, now time.Time)
 		if err := c.checkConnection(&conn); err != nil {
 			return Refused, err.Error()
 		}
-		asked = c.connectionConditions(asked)
+		asked = c.connectionConditions(asked, &conn)
 	}
 	if c.hours != nil {
 		if err := c.checkHours(now); err != nil {
@@ -76,11 +76,11 @@ func (c *compiled) explain(conn Connection, m *gatehouse.Message, now time.Time)
 	return Passed, "it allows it: " + strings.Join(asked, ", ")
 }
 
-func (c *compiled) connectionConditions(asked []string) []string {
+func (c *compiled) connectionConditions(asked []string, conn *Connection) []string {
 	for _, condition := range []struct {
 		is   bool
 		name string
-	}{{c.tls, "TLS"}, {c.protocols != nil, "protocol"}, {c.networks != nil, "network"}, {c.origins != nil, "origin"}} {
+	}{{c.tls, "TLS"}, {c.protocols != nil && !conn.AnyProtocol, "protocol"}, {c.networks != nil, "network"}, {c.origins != nil, "origin"}, {c.protocols != nil && conn.AnyProtocol, "protocol (none was named)"}} {
 		if condition.is {
 			asked = append(asked, condition.name)
 		}

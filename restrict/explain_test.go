@@ -50,6 +50,11 @@ func TestExplain(t *testing.T) {
 		"connection only": {conn, nil, noon, step("where", Passed, fineWhere), step("what", Skipped, noWord), step("when", Passed, fineWhen)},
 		"message only":    {Connection{}, good, noon, step("where", Skipped, noWord), step("what", Passed, fineWhat), step("when", Passed, fineWhen)},
 		"neither":         {Connection{}, nil, noon, step("where", Skipped, noWord), step("what", Skipped, noWord), step("when", Passed, fineWhen)},
+		"any protocol": {
+			Connection{AnyProtocol: true, TLS: true, Remote: conn.Remote},
+			nil, noon,
+			step("where", Passed, "it allows it: TLS, network, origin, protocol (none was named)"), step("what", Skipped, noWord), step("when", Passed, fineWhen),
+		},
 		"all wrong": {
 			Connection{Protocol: "amqp", TLS: true},
 			&gatehouse.Message{ContentType: "text/plain", Body: []byte(`"1"`)},
