@@ -2,6 +2,7 @@ package restrict
 
 import (
 	"encoding/json"
+	"errors"
 	"math"
 	"strings"
 	"testing"
@@ -168,7 +169,11 @@ func TestNothingRestrictsNothing(t *testing.T) {
 		"other's":       table(t, Restriction{Endpoints: rule.Selector{Names: []string{"x"}}, MaxSize: 1}).Plan(pump),
 		"no conditions": table(t, Restriction{}).Plan(pump),
 	} {
-		expect(t, name+": connect", p.Connect(Connection{Origin: "null"}, noon), 0, "")
+		expect(t, name+": connect", p.Connect(Connection{Protocol: "amqp"}, noon), 0, "")
+		e, ok := errors.AsType[*gatehouse.Error](p.Connect(Connection{Origin: "null"}, noon))
+		if !ok || e.Kind != gatehouse.Restricted || e.Rule != RuleOrigins {
+			t.Errorf("%s: a web page is told %+v", name, e)
+		}
 		expect(t, name+": message", p.Message(new(Limiter), &gatehouse.Message{Body: []byte("ab")}, noon), 0, "")
 		if p.Timed() {
 			t.Errorf("%s: it is timed", name)

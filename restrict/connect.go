@@ -28,12 +28,16 @@ func (c *compiled) asksConnection() bool {
 	return c.origins != nil || c.networks != nil || c.protocols != nil || c.tls || c.hours != nil
 }
 
+// RuleOrigins is the Rule of the refusal of web pages by an endpoint for which
+// no restriction states any origins.
+const RuleOrigins = "origins"
+
 // Connect decides whether the plan's endpoint may open a session that way, and
 // whether one that it has may stay. The error is of kind Restricted; its Rule
-// names the restriction.
+// names the restriction, or is RuleOrigins.
 func (p *Plan) Connect(c Connection, now time.Time) error {
-	if p == nil {
-		return nil
+	if err := p.checkStated(c.Origin); err != nil || p == nil {
+		return err
 	}
 	for _, r := range p.connect {
 		if err := r.checkConnection(&c); err != nil {
@@ -44,6 +48,46 @@ func (p *Plan) Connect(c Connection, now time.Time) error {
 		}
 	}
 	return nil
+}
+
+// An Access says whether web pages of an origin may use an endpoint.
+type Access uint8
+
+// The accesses.
+const (
+	NoAccess    Access = iota
+	AnyAccess          // as pages of every origin may
+	NamedAccess        // a restriction names the origin, or the domain it is in
+)
+
+// Origin says what Connect makes of an Origin header, other things being
+// right. The empty one, of no page, has no access.
+func (p *Plan) Origin(header string) Access {
+	if header == "" || p.checkStated(header) != nil {
+		return NoAccess
+	}
+	access := AnyAccess
+	for _, r := range p.connect {
+		switch {
+		case r.origins == nil:
+		case !r.origins.match(header):
+			return NoAccess
+		case r.origins.names(header):
+			access = NamedAccess
+		}
+	}
+	return access
+}
+
+// checkStated refuses web pages if no restriction states which may come.
+func (p *Plan) checkStated(header string) error {
+	if header == "" || p != nil && p.origins {
+		return nil
+	}
+	return &gatehouse.Error{
+		Kind: gatehouse.Restricted, Rule: RuleOrigins,
+		Text: "web pages, such as those of origin " + quote(header) + ", may not use this endpoint: no restriction states its origins; add one that does, with that origin, or with \"*\" for all",
+	}
 }
 
 func (c *compiled) checkConnection(conn *Connection) error {
@@ -120,6 +164,7 @@ func inNetworks(all []netip.Prefix, addr netip.Addr) bool {
 
 // origins are the origins of a restriction in canonical form.
 type origins struct {
+	any   bool // all of them
 	exact map[string]bool
 	below []wildcard
 }
@@ -136,7 +181,11 @@ func compileOrigins(texts []string) (*origins, error) {
 	}
 	o := &origins{exact: make(map[string]bool, len(texts))}
 	for _, text := range texts {
-		if text == "null" {
+		switch text {
+		case "*":
+			o.any = true
+			continue
+		case "null":
 			o.exact[text] = true
 			continue
 		}
@@ -185,9 +234,12 @@ func parseOrigin(text string) (scheme, host string, err error) {
 	return scheme, strings.TrimSuffix(host, ":"), nil
 }
 
-// match holds an Origin header against the origins. Browsers send the
-// canonical form, for which no parsing is needed.
-func (o *origins) match(header string) bool {
+// match holds an Origin header against the origins.
+func (o *origins) match(header string) bool { return o.any || o.names(header) }
+
+// names reports whether an Origin header is one of the origins that are given
+// by name. Browsers send the canonical form, for which no parsing is needed.
+func (o *origins) names(header string) bool {
 	if o.exact[header] {
 		return true
 	}

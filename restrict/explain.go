@@ -23,8 +23,17 @@ const (
 // a message, in their order. The zero Connection and the nil message are not
 // asked about. Rates are not counted: it takes nothing from them, and says
 // only whether the message could ever pass. Unlike Connect and Message it goes
-// on behind the first refusal.
+// on behind the first refusal. A web page that comes to an endpoint whose
+// origins no restriction states gets a last step of its own.
 func (p *Plan) Explain(c Connection, m *gatehouse.Message, now time.Time) []rule.Step {
+	steps := p.explain(c, m, now)
+	if err := p.checkStated(c.Origin); err != nil {
+		steps = append(steps, rule.Step{Rule: RuleOrigins, Kind: StepKind, Outcome: Refused, Reason: err.Error()})
+	}
+	return steps
+}
+
+func (p *Plan) explain(c Connection, m *gatehouse.Message, now time.Time) []rule.Step {
 	if p == nil {
 		return nil
 	}

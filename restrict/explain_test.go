@@ -79,8 +79,11 @@ func TestExplain(t *testing.T) {
 		}
 	}
 	var none *Plan
-	if got := none.Explain(conn, good, noon); got != nil {
+	if got := none.Explain(Connection{Protocol: "https"}, good, noon); got != nil {
 		t.Errorf("no restrictions are explained as %v", got)
+	}
+	if got := none.Explain(conn, good, noon); len(got) != 1 || got[0].Rule != RuleOrigins || got[0].Outcome != Refused {
+		t.Errorf("a web page without origins is explained as %v", got)
 	}
 }
 

@@ -56,6 +56,9 @@ func modelAllowsOrigin(list []string, header string) bool {
 	}
 	scheme, host, port := modelOrigin(header)
 	for _, text := range list {
+		if text == "*" {
+			return true
+		}
 		s, h, p := modelOrigin(text)
 		below, wild := strings.CutPrefix(h, "*")
 		matches := host == h || wild && len(host) > len(below) && strings.HasSuffix(host, below)
@@ -222,7 +225,7 @@ func drawRestriction(t *rapid.T, name string) Restriction {
 			Labels: strings.Join(some(t, "labels", "site=oslo", "site!=oslo", "kind=web", "kind!=web"), ","),
 		},
 		Origins: some(t, "origins", "https://a.example.com", "https://*.example.com", "HTTPS://A.example.com:443", "http://a.example.com",
-			"https://a.example.com:8443", "https://*.b.example.com:8443", "http://*.example.com:80"),
+			"https://a.example.com:8443", "https://*.b.example.com:8443", "http://*.example.com:80", "*"),
 		Networks:     some(t, "networks", "10.0.0.0/8", "10.1.0.0/16", "10.1.2.3", "::ffff:10.1.2.0/120", "2001:db8::/32", "2001:db8::7", "0.0.0.0/0", "::/0"),
 		Protocols:    some(t, "protocols", "https", "AMQP", "mqtt"),
 		RequireTLS:   rapid.Bool().Draw(t, "TLS"),
@@ -315,11 +318,13 @@ func TestDecisionProperty(t *testing.T) {
 		now := noon.Add(time.Duration(rapid.Int64Range(0, 365*24*60).Draw(t, "minutes")) * time.Minute)
 
 		connect, message := make(map[string][]gatehouse.Kind), make(map[string][]gatehouse.Kind)
+		stated := conn.Origin == "" // or some restriction says which pages may come
 		for i := range all {
 			r := &all[i]
 			if r.Enabled != nil && !*r.Enabled || !modelSelects(r.Endpoints, name, labels) {
 				continue
 			}
+			stated = stated || len(r.Origins) > 0
 			if modelConnect(r, conn, now) {
 				connect[r.Name] = []gatehouse.Kind{gatehouse.Restricted}
 			}
@@ -327,10 +332,19 @@ func TestDecisionProperty(t *testing.T) {
 				message[r.Name] = kinds
 			}
 		}
+		steps := p.Explain(conn, m, now)
+		if !stated {
+			connect[RuleOrigins] = []gatehouse.Kind{gatehouse.Restricted}
+			last := len(steps) - 1
+			if s := steps[last]; s.Rule != RuleOrigins || s.Outcome != Refused {
+				t.Fatalf("explained as %+v", s)
+			}
+			steps = steps[:last]
+		}
 		checkDecision(t, "connect", p.Connect(conn, now), connect)
 		checkDecision(t, "message", p.Message(new(Limiter), m, now), message)
 		checkDecision(t, "message that is not counted", p.Message(nil, m, now), message)
-		for i, s := range p.Explain(conn, m, now) {
+		for i, s := range steps {
 			_, byConnect := connect[s.Rule]
 			_, byMessage := message[s.Rule]
 			if s.Rule != all[i].Name || (s.Outcome == Refused) != (byConnect || byMessage) {

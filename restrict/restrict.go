@@ -14,8 +14,9 @@
 // What each condition does and does not protect from:
 //
 //   - Origins keep pages of other sites from using a browser user's
-//     credentials. They are held against the Origin header when there is one;
-//     a connection without it is let through, because browsers send it
+//     credentials. They are held against the Origin header when there is one:
+//     with one, an endpoint for which no restriction states origins is closed.
+//     A connection without it is let through, because browsers send it
 //     wherever one site reaches for another, and any other client could
 //     write into it what it likes. To keep other clients out, list protocols.
 //   - Networks are held against the peer of the connection. Behind a proxy
@@ -46,7 +47,8 @@ type Restriction struct {
 	// Origins are those of the web pages that may connect: scheme, host and
 	// port, "https://app.example.com". "https://*.example.com" is any host
 	// below example.com, and not example.com itself. "null" is what browsers
-	// send for pages without an origin, such as files.
+	// send for pages without an origin, such as files. "*" is all of them.
+	// Pages may not use an endpoint for which no restriction gives origins.
 	Origins []string `json:"origins,omitempty" yaml:"origins,omitempty"`
 	// Networks are the addresses that may connect: "10.1.0.0/16",
 	// "2001:db8::/32", or one address. IPv4 addresses in IPv6 form are the
@@ -115,6 +117,7 @@ type Plan struct {
 	rates   []*rate
 
 	smallest *compiled // with the least maxSize; nil if none has one
+	origins  bool      // some restriction states origins
 	sized    bool      // some condition asks for the size
 	checks   bool      // some condition asks about messages
 }
@@ -122,6 +125,7 @@ type Plan struct {
 func newPlan(t *Table, matched []*compiled) *Plan {
 	p := &Plan{table: t, matched: matched}
 	for _, c := range matched {
+		p.origins = p.origins || c.origins != nil
 		if c.asksConnection() {
 			p.connect = append(p.connect, c)
 		}
