@@ -30,6 +30,7 @@ import (
 	"github.com/gatehouse/gatehouse"
 	"github.com/gatehouse/gatehouse/adapter"
 	"github.com/gatehouse/gatehouse/adapter/amqp1"
+	"github.com/gatehouse/gatehouse/adapter/httpapi"
 	"github.com/gatehouse/gatehouse/auth"
 	"github.com/gatehouse/gatehouse/channel"
 	"github.com/gatehouse/gatehouse/config"
@@ -48,6 +49,9 @@ type Options struct {
 	Version string
 	// Logger is told what operators should know. Default: nothing is logged.
 	Logger *slog.Logger
+	// Guests are what the listeners of HTTP serve besides the adapters, as the
+	// page of the demo.
+	Guests []httpapi.Guest
 }
 
 // An App is a gateway. Its parts are there to be used from New until Run
@@ -64,6 +68,7 @@ type App struct {
 
 	version   string
 	logger    *slog.Logger
+	guests    []httpapi.Guest
 	commit    *engine.Committer
 	follower  *follower
 	emptier   *emptier
@@ -104,7 +109,7 @@ func New(ctx context.Context, cfg *config.Config, o Options) (*App, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	a := &App{Config: cfg, Metrics: telemetry.New(o.Version), version: o.Version, logger: o.Logger, ready: make(chan struct{})}
+	a := &App{Config: cfg, Metrics: telemetry.New(o.Version), version: o.Version, logger: o.Logger, guests: o.Guests, ready: make(chan struct{})}
 	a.setPhase("the gateway is starting")
 	for _, step := range []func(context.Context) error{
 		a.makeData, a.openTLS, a.openEngine, a.openDirectory, a.makeGate, a.openListeners, a.openAdmin,

@@ -213,9 +213,9 @@ func newHTTP(d adapterDeps, o HTTPOptions) adapter.Adapter {
 // guests returns the protocols that begin with a request of HTTP.
 func guests(d adapterDeps) []httpapi.Guest {
 	d.TLS = nil // the listener speaks it
-	return []httpapi.Guest{
+	return append([]httpapi.Guest{
 		{Path: amqp1.WebSocketPath, Begin: buildAMQP(d, amqpDefaults()).WebSocket},
-	}
+	}, d.app.guests...)
 }
 
 // AMQPOptions are the options of adapters amqps and amqp.

@@ -22,6 +22,7 @@ import (
 	"github.com/gatehouse/gatehouse/app"
 	"github.com/gatehouse/gatehouse/config"
 	"github.com/gatehouse/gatehouse/directory"
+	"github.com/gatehouse/gatehouse/restrict"
 	"github.com/gatehouse/gatehouse/route"
 	"github.com/gatehouse/gatehouse/rule"
 )
@@ -35,28 +36,43 @@ const (
 	Channel  = "telemetry"
 )
 
-// File returns the demo account as a declarative file. Keys are made.
-func File() *directory.File {
+// File returns the demo account as a declarative file, with a page at these
+// origins. Keys are made.
+func File(origins ...string) *directory.File {
 	everybody := []string{Sender, Receiver, Visitor}
 	plain := func(name, about string, labels map[string]string) directory.EndpointSpec {
 		return directory.EndpointSpec{Name: name, Description: about, Labels: labels, AllowPlaintext: true}
 	}
-	return &directory.File{
+	day := directory.Retention{Age: config.Duration(24 * time.Hour)}
+	web, chat := rule.Selector{Labels: "kind=web"}, rule.Selector{Names: []string{ChatChannel}}
+	f := &directory.File{
 		Account: Account,
-		Channels: []directory.ChannelSpec{{
-			Name: Channel, Description: "What the demo sends", Retention: directory.Retention{Age: config.Duration(24 * time.Hour)},
-		}},
+		Channels: []directory.ChannelSpec{
+			{Name: Channel, Description: "What the demo sends", Retention: day},
+			{Name: ChatChannel, Description: "What the demo's page sends", Retention: day, Duplicates: config.Duration(time.Hour)},
+		},
 		Endpoints: []directory.EndpointSpec{
 			plain(Sender, "A pump that reports", map[string]string{"kind": "pump", "site": "oslo"}),
 			plain(Receiver, "A screen that shows", map[string]string{"kind": "screen", "site": "oslo"}),
 			plain(Visitor, "Whoever follows the demo", map[string]string{"kind": "person"}),
+			plain(Alice, "A tab of the demo's page, over SignalR", map[string]string{"kind": "web"}),
+			plain(Bob, "A tab of the demo's page, over Server-Sent Events", map[string]string{"kind": "web"}),
 		},
 		Routes: []directory.RouteSpec{
 			{Authorization: route.Authorization{Name: "reports-in", Direction: "ingress", Endpoints: rule.Selector{Names: everybody}, Channels: rule.Selector{Names: []string{Channel}}}},
 			{Authorization: route.Authorization{Name: "reports-out", Direction: "egress", Endpoints: rule.Selector{Names: everybody}, Channels: rule.Selector{Names: []string{Channel}}}},
+			{Authorization: route.Authorization{Name: "chat-in", Direction: "ingress", Endpoints: web, Channels: chat, Types: []string{"chat.*"}}},
+			{Authorization: route.Authorization{Name: "chat-out", Direction: "egress", Endpoints: web, Channels: chat, Types: []string{"chat.*"}}},
 		},
-		Handlers: []directory.HandlerSpec{{Name: "deliver", Description: "Puts messages into the inboxes they name", Channel: Channel, Kind: "router"}},
+		Handlers: []directory.HandlerSpec{
+			{Name: "deliver", Description: "Puts messages into the inboxes they name", Channel: Channel, Kind: "router"},
+			{Name: "deliver-chat", Description: "Puts what is said into the inbox of whom it is said to", Channel: ChatChannel, Kind: "router"},
+		},
 	}
+	if len(origins) > 0 {
+		f.Restrictions = []directory.RestrictionSpec{{Restriction: restrict.Restriction{Name: "page", Endpoints: web, Origins: origins}}}
+	}
+	return f
 }
 
 // A Demo is the demo account on a gateway that is served.
@@ -71,10 +87,10 @@ type Demo struct {
 // Prepare defines the demo account. What is there already stays as it is, its
 // keys above all.
 func Prepare(ctx context.Context, a *app.App) (*Demo, error) {
-	if _, err := a.Directory.Apply(ctx, File(), false); err != nil {
+	d := &Demo{app: a}
+	if _, err := a.Directory.Apply(ctx, File(d.origins()...), false); err != nil {
 		return nil, err
 	}
-	d := &Demo{app: a}
 	for name, keys := range map[gatehouse.EndpointName]*directory.EndpointSecrets{Sender: &d.sender, Receiver: &d.receiver, Visitor: &d.visitor} {
 		var err error
 		if *keys, err = a.Directory.Reveal(Account, name); err != nil {
@@ -82,6 +98,27 @@ func Prepare(ctx context.Context, a *app.App) (*Demo, error) {
 		}
 	}
 	return d, d.connect()
+}
+
+// Open lets p mint tokens for the endpoints of the page.
+func (d *Demo) Open(p *Page) { p.demo.Store(d) }
+
+// origins returns where a browser on this machine finds the page.
+func (d *Demo) origins() []string {
+	var all []string
+	for _, l := range d.app.Listeners() {
+		if l.Adapter != "https" && l.Adapter != "http" {
+			continue
+		}
+		_, port, err := net.SplitHostPort(l.Address)
+		if err != nil {
+			continue
+		}
+		for _, host := range []string{"localhost", "127.0.0.1", "::1"} {
+			all = append(all, l.Adapter+"://"+net.JoinHostPort(host, port))
+		}
+	}
+	return all
 }
 
 // connect finds out how clients reach the gateway.

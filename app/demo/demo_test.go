@@ -18,13 +18,15 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func serve(t *testing.T, text string) *app.App {
+func serve(t *testing.T, text string) *app.App { t.Helper(); return serveWith(t, text, app.Options{}) }
+
+func serveWith(t *testing.T, text string, o app.Options) *app.App {
 	t.Helper()
 	cfg, err := config.Parse(fmt.Appendf(nil, "data: %q\nadmin: {address: '127.0.0.1:0'}\nengine: {kind: memory}\nshards: 2\n%s", t.TempDir(), text), "", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	a, err := app.New(t.Context(), cfg, app.Options{})
+	a, err := app.New(t.Context(), cfg, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,7 +78,7 @@ func TestJourney(t *testing.T) {
 		t.Errorf("%+v", j)
 	}
 	text := show(t, d, j, demo.Paint{})
-	for _, want := range []string{"https://localhost:", "http://127.0.0.1:", "route reports-in → channel telemetry", "curl --cacert"} {
+	for _, want := range []string{"https://localhost:", "http://127.0.0.1:", "/demo ", "route reports-in → channel telemetry", "curl --cacert"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in %s", want, text)
 		}

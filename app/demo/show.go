@@ -42,6 +42,18 @@ func (d *Demo) places(b *strings.Builder, p Paint) {
 		fmt.Fprintf(b, "  %-8s %s\n", l.Adapter, p.in(cyan, l.Adapter+"://"+reachable(l.Address)))
 	}
 	fmt.Fprintf(b, "  %-8s %s   %s\n", "admin", p.in(cyan, "http://"+reachable(d.app.AdminAddress())), p.in(faint, "token in "+d.app.TokenFile()))
+	fmt.Fprintf(b, "  %-8s %s   %s\n", "page", p.in(cyan, d.page()), p.in(faint, "two browser tabs chat across two endpoints"))
+}
+
+// page returns where the page is best opened: by plain HTTP, where a browser
+// does not ask about the certificate.
+func (d *Demo) page() string {
+	for _, l := range d.app.Listeners() {
+		if l.Adapter == "http" {
+			return "http://" + reachable(l.Address) + PagePath
+		}
+	}
+	return d.base + PagePath
 }
 
 func (d *Demo) steps(b *strings.Builder, j *Journey, p Paint) {

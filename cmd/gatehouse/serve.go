@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 
+	"github.com/gatehouse/gatehouse/adapter/httpapi"
 	"github.com/gatehouse/gatehouse/app"
 	"github.com/gatehouse/gatehouse/app/demo"
 	"github.com/gatehouse/gatehouse/cli"
@@ -30,7 +31,10 @@ func (c *serveCommand) Run(ctx context.Context, s streams, g *cli.Globals) error
 	if err != nil {
 		return err
 	}
+	page := new(demo.Page)
+	var guests []httpapi.Guest
 	if c.Demo {
+		guests = page.Guests()
 		cfg = app.AddPlain(cfg)
 		if cfg.Log.Level == config.Default().Log.Level {
 			cfg.Log.Level = "warn" // what is said is said below
@@ -40,7 +44,7 @@ func (c *serveCommand) Run(ctx context.Context, s streams, g *cli.Globals) error
 	if err != nil {
 		return err
 	}
-	a, err := app.New(ctx, cfg, app.Options{Version: programVersion(), Logger: logger})
+	a, err := app.New(ctx, cfg, app.Options{Version: programVersion(), Logger: logger, Guests: guests})
 	if err != nil {
 		return err
 	}
@@ -50,11 +54,11 @@ func (c *serveCommand) Run(ctx context.Context, s streams, g *cli.Globals) error
 	if !c.Demo {
 		return a.Run(ctx)
 	}
-	return runDemo(ctx, a, s)
+	return runDemo(ctx, a, page, s)
 }
 
 // runDemo runs the gateway and, once it serves, the demo.
-func runDemo(ctx context.Context, a *app.App, s streams) error {
+func runDemo(ctx context.Context, a *app.App, page *demo.Page, s streams) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	served := make(chan error, 1)
@@ -64,19 +68,20 @@ func runDemo(ctx context.Context, a *app.App, s streams) error {
 		return err
 	case <-a.Ready():
 	}
-	if err := showDemo(ctx, a, s.out); err != nil && ctx.Err() == nil {
+	if err := showDemo(ctx, a, page, s.out); err != nil && ctx.Err() == nil {
 		cancel()
 		return errors.Join(fmt.Errorf("the demo: %w", err), <-served)
 	}
 	return <-served
 }
 
-func showDemo(ctx context.Context, a *app.App, w io.Writer) error {
+func showDemo(ctx context.Context, a *app.App, page *demo.Page, w io.Writer) error {
 	d, err := demo.Prepare(ctx, a)
 	if err != nil {
 		return err
 	}
 	defer d.Close()
+	d.Open(page)
 	j, err := d.Run(ctx)
 	if err != nil {
 		return err

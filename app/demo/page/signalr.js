@@ -1,0 +1,47 @@
+// The gateway by SignalR: one connection sends and receives.
+import { pause } from "/demo/chat.js";
+import { token } from "/demo/token.js";
+
+export class SignalR {
+  up = false;
+
+  constructor(endpoint, received, changed) {
+    this.received = received;
+    this.changed = (up, text) => changed((this.up = up), text);
+    this.hub = new signalR.HubConnectionBuilder()
+      .withUrl(`/demo/endpoints/${endpoint}/signalr`, { accessTokenFactory: async () => (await token(endpoint)).both })
+      .withAutomaticReconnect({ nextRetryDelayInMilliseconds: () => 1000 })
+      .configureLogging(signalR.LogLevel.None)
+      .build();
+    let before = Promise.resolve(); // one delivery after the other
+    this.hub.on("Receive", (delivery) => { before = before.then(() => this.received(delivery)).catch(() => {}); });
+    this.hub.onreconnecting(() => this.changed(false, "the gateway is away"));
+    this.hub.onreconnected(() => this.changed(true, "connected"));
+    this.hub.onclose(() => this.open());
+  }
+
+  async open() {
+    for (;;) {
+      try {
+        await this.hub.start();
+        return this.changed(true, "connected");
+      } catch (e) {
+        this.changed(false, "not connected: " + e.message);
+        await pause(1000);
+      }
+    }
+  }
+
+  // send resolves once the message is stored for good. An error that says
+  // why it was refused is final; a connection that is lost is not.
+  async send(event) {
+    try {
+      return await this.hub.invoke("Send", event);
+    } catch (e) {
+      e.refused = this.hub.state === signalR.HubConnectionState.Connected;
+      throw e;
+    }
+  }
+
+  complete(delivery) { return this.hub.invoke("Complete", delivery.lockToken); }
+}
