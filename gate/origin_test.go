@@ -1,0 +1,103 @@
+package gate_test
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/gatehouse/gatehouse"
+	"github.com/gatehouse/gatehouse/adapter/adaptertest"
+	"github.com/gatehouse/gatehouse/auth"
+	"github.com/gatehouse/gatehouse/directory"
+	"github.com/gatehouse/gatehouse/gate"
+	"github.com/gatehouse/gatehouse/inbox"
+	"github.com/gatehouse/gatehouse/restrict"
+	"github.com/gatehouse/gatehouse/rule"
+)
+
+const page = "https://app.example.com"
+
+// TestPages lets web pages in by what restrictions state, and by nothing else.
+func TestPages(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	a := attempt(sender, gatehouse.RightSend)
+	a.Origin = page
+	if kind := r.refused(a); kind != gatehouse.Restricted {
+		t.Errorf("no origins stated: %v", kind)
+	}
+	if got := r.Gate.Origin(account, sender, page); got != restrict.NoAccess {
+		t.Errorf("no origins stated: access %v", got)
+	}
+	state := func(origins ...string) {
+		r.change(&directory.RestrictionSpec{Restriction: restrict.Restriction{
+			Name: "web", Endpoints: rule.Selector{Names: []string{sender}}, Origins: origins,
+		}})
+	}
+	state(page)
+	s := r.open(a)
+	for _, c := range []struct {
+		account  gatehouse.AccountName
+		endpoint gatehouse.EndpointName
+		origin   string
+		want     restrict.Access
+	}{
+		{account, sender, page, restrict.NamedAccess},
+		{account, sender, "https://evil.example", restrict.NoAccess},
+		{account, sender, "", restrict.NoAccess},
+		{account, receiver, page, restrict.NoAccess},
+		{account, "nobody", page, restrict.NoAccess},
+		{"nowhere", sender, page, restrict.NoAccess},
+		{account, "", page, restrict.NoAccess},
+	} {
+		if got := r.Gate.Origin(c.account, c.endpoint, c.origin); got != c.want {
+			t.Errorf("%+v: access %v", c, got)
+		}
+	}
+	state("https://other.example.com")
+	<-s.Done()
+	if err := s.Err(); !errors.Is(err, gatehouse.Restricted) {
+		t.Errorf("a page whose origin was taken away: %v", err)
+	}
+	state("*")
+	if s := r.open(a); s.Err() != nil {
+		t.Error(s.Err())
+	}
+	if got := r.Gate.Origin(account, sender, page); got != restrict.AnyAccess {
+		t.Errorf("all origins: access %v", got)
+	}
+}
+
+// TestTrustedCodeIsNoPage refuses web pages that have a policy's key.
+func TestTrustedCodeIsNoPage(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	a := gate.Attempt{
+		Account: account, Channel: work, Need: gatehouse.RightChannels, Protocol: "test", TLS: true,
+		Credentials: []auth.Credentials{auth.Password{User: account + "/$policies/" + adaptertest.Policy, Password: adaptertest.PolicyKey()}},
+	}
+	r.open(a)
+	a.Origin = page
+	if kind := r.refused(a); kind != gatehouse.Restricted {
+		t.Errorf("trusted code in a web page: %v", kind)
+	}
+}
+
+// TestRelease gives back what a session held after it has ended.
+func TestRelease(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	lost := r.receiver()
+	r.deliver(1, to(gatehouse.EndpointPrefix+receiver, note(1)))
+	r.deliver(2, to(gatehouse.EndpointPrefix+receiver, note(2)))
+	locks := []inbox.LockToken{receive(t, lost, false).Lock, receive(t, lost, false).Lock}
+	lost.Close()
+	lost.Release(false, locks...)
+	s := r.receiver()
+	for i, want := range []string{"1", "2"} {
+		if d := receive(t, s, false); string(d.Message.Body) != want || d.Count != 1 {
+			t.Errorf("message %d is %s, delivered %d times", i, d.Message.Body, d.Count)
+		}
+	}
+	lost.Release(false, locks...) // is lost: nothing happens
+	nothing(t, s)
+}
