@@ -36,20 +36,22 @@ type answer struct {
 	reply  string // condition of a reply
 }
 
-// answers is the one table from kinds of errors to what clients are told.
+// answers is the one table from kinds of errors to what clients are told. Of
+// the statuses of errors, 401, 404 and 410 are all that the SDK for Go takes as
+// final; that for JavaScript goes by the condition.
 var answers = map[gatehouse.Kind]answer{
 	gatehouse.Internal:        {amqp.InternalError, amqp.InternalError, 500, amqp.InternalError},
-	gatehouse.Invalid:         {amqp.NotAllowed, amqp.NotAllowed, 400, conditionArgument},
+	gatehouse.Invalid:         {amqp.NotAllowed, amqp.NotAllowed, 404, conditionArgument},
 	gatehouse.Unauthenticated: {amqp.UnauthorizedAccess, amqp.UnauthorizedAccess, 401, conditionAuth},
 	gatehouse.Expired:         {amqp.UnauthorizedAccess, amqp.UnauthorizedAccess, 401, conditionAuth},
 	gatehouse.Revoked:         {conditionRevoked, amqp.UnauthorizedAccess, 401, conditionRevoked},
 	gatehouse.Forbidden:       {amqp.NotAllowed, amqp.UnauthorizedAccess, 401, amqp.UnauthorizedAccess},
 	gatehouse.Restricted:      {amqp.NotAllowed, amqp.NotAllowed, 401, amqp.UnauthorizedAccess},
-	gatehouse.TooLarge:        {amqp.MessageSizeExceeded, amqp.MessageSizeExceeded, 400, amqp.MessageSizeExceeded},
+	gatehouse.TooLarge:        {amqp.MessageSizeExceeded, amqp.MessageSizeExceeded, 404, amqp.MessageSizeExceeded},
 	gatehouse.RateLimited:     {conditionBusy, conditionBusy, 503, conditionBusy},
-	gatehouse.QuotaExceeded:   {amqp.ResourceLimitExceeded, amqp.ResourceLimitExceeded, 400, amqp.ResourceLimitExceeded},
+	gatehouse.QuotaExceeded:   {amqp.ResourceLimitExceeded, amqp.ResourceLimitExceeded, 404, amqp.ResourceLimitExceeded},
 	gatehouse.NotFound:        {amqp.NotFound, amqp.NotFound, 404, amqp.NotFound},
-	gatehouse.Conflict:        {amqp.ResourceLocked, amqp.ResourceLocked, 409, amqp.ResourceLocked},
+	gatehouse.Conflict:        {amqp.ResourceLocked, amqp.ResourceLocked, 404, amqp.ResourceLocked},
 	gatehouse.LockLost:        {conditionLockLost, conditionLockLost, 410, conditionLockLost},
 	gatehouse.Unavailable:     {conditionBusy, conditionBusy, 503, conditionBusy},
 }

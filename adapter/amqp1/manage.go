@@ -11,7 +11,8 @@ import (
 	"github.com/gatehouse/gatehouse/inbox"
 )
 
-// Operations that Service Bus has in the $management of a queue.
+// Operations that Service Bus has in the $management of a queue: of one that
+// is received from here, but for those of senders in schedule.go.
 const (
 	operationRead = "READ" // of Event Hubs
 
@@ -84,53 +85,8 @@ func (l *requestLink) operate(ctx context.Context, r *request) (response, error)
 }
 
 func unknownOperation(operation string) (response, error) {
-	return response{status: 501, text: "operation " + operation + " is not supported here", condition: "amqp:not-implemented"}, nil
-}
-
-// operateSender does what a sender can ask of its entity.
-func (l *requestLink) operateSender(ctx context.Context, r *request) (response, error) {
-	switch r.operation {
-	case operationSchedule:
-		return l.schedule(ctx, r)
-	case operationCancel: // not 501, which the SDK for Go would try again and again
-		return response{status: 404, text: "a scheduled message cannot be cancelled here", condition: conditionNoMessage}, nil
-	case operationPeek, operationReceive, operationSettle, operationRenew:
-		return response{}, gatehouse.Errorf(gatehouse.Forbidden, "messages are received from ACCOUNT/inboxes/ENDPOINT")
-	}
-	return unknownOperation(r.operation)
-}
-
-// schedule takes messages whose time is in their annotations. They have no
-// sequence numbers yet: those in the answer are zero.
-func (l *requestLink) schedule(ctx context.Context, r *request) (response, error) {
-	in := incoming{connection: l.connection, at: l.at}
-	var all []*gatehouse.Message
-	for entry := range r.body.Get("messages").Elements() {
-		raw, _ := entry.Get("message").Bytes()
-		m, err := decode(raw)
-		if err != nil {
-			return response{}, err
-		}
-		in.address(m)
-		all = append(all, m)
-	}
-	if len(all) == 0 || len(all) > l.options.MaxBatch {
-		return response{}, gatehouse.Errorf(gatehouse.Invalid, "there must be at least one message and at most %d", l.options.MaxBatch)
-	}
-	done := make(chan error, len(all))
-	err := l.claim.session.SubmitAll(ctx, func(_ gate.Receipt, err error) { done <- err }, all...)
-	if err != nil {
-		return response{}, err
-	}
-	for range all {
-		if e := <-done; e != nil && err == nil {
-			err = e
-		}
-	}
-	if err != nil {
-		return response{}, err
-	}
-	return ok(wire.Map(wire.String("sequence-numbers"), wire.Longs(make([]int64, len(all))...)))
+	// Not 501, which the SDK for Go would try again and again.
+	return response{status: 404, text: "operation " + operation + " is not supported here", condition: "amqp:not-implemented"}, nil
 }
 
 // A queue is an inbox, or its dead letters, with one request to it.
@@ -177,30 +133,36 @@ const (
 	peekPage     = 64
 )
 
-// peek shows messages without taking them.
+// peek shows messages of the inbox without taking them.
 func (q *queue) peek() (response, error) {
-	b := q.request.body
-	from, _ := b.Get("from-sequence-number").Int64()
-	count, _ := b.Get("message-count").Int64()
 	group, _, grouped := q.about()
-	bare, _ := b.Get("omit-message-body").Bool()
+	return q.request.peek(func(from gatehouse.Offset, limit int) ([]*inbox.Delivery, error) {
+		return q.session.Peek(q.ctx, q.dead(), from, limit)
+	}, func(d *inbox.Delivery) bool { return !grouped || d.Message.Group == group })
+}
+
+// peek shows the wanted ones of the messages that page returns.
+func (r *request) peek(page func(from gatehouse.Offset, limit int) ([]*inbox.Delivery, error), wanted func(*inbox.Delivery) bool) (response, error) {
+	from, _ := r.body.Get("from-sequence-number").Int64()
+	count, _ := r.body.Get("message-count").Int64()
+	bare, _ := r.body.Get("omit-message-body").Bool()
 	count = min(max(count, 1), maxPeek)
 	var all []wire.Value
 	for size, next := 0, gatehouse.Offset(max(from, 1)); int64(len(all)) < count && size < maxPeekBytes; {
-		page, err := q.session.Peek(q.ctx, q.dead(), next, min(int(count), peekPage))
+		some, err := page(next, min(int(count), peekPage))
 		if err != nil {
 			return response{}, err
 		}
-		for _, d := range page {
+		for _, d := range some {
 			next = d.Sequence + 1
-			if grouped && d.Message.Group != group || int64(len(all)) == count || size >= maxPeekBytes {
+			if !wanted(d) || int64(len(all)) == count || size >= maxPeekBytes {
 				continue
 			}
 			raw := shownMessage(d, bare)
 			size += len(raw)
 			all = append(all, wire.Map(wire.String("message"), wire.Binary(raw)))
 		}
-		if len(page) == 0 {
+		if len(some) == 0 {
 			break
 		}
 	}
@@ -221,16 +183,29 @@ func shownMessage(d *inbox.Delivery, bare bool) []byte {
 	return encodeDelivery(&shown, d.Count, false).bytes()
 }
 
+// numbers returns the sequence numbers of the request.
+func (r *request) numbers() ([]int64, error) {
+	var all []int64
+	for v := range r.body.Get("sequence-numbers").Elements() {
+		n, _ := v.Int64()
+		all = append(all, n)
+	}
+	if len(all) == 0 || len(all) > maxPeek {
+		return nil, gatehouse.Errorf(gatehouse.Invalid, "sequence-numbers must have at least one and at most %d", maxPeek)
+	}
+	return all, nil
+}
+
 // receive takes deferred messages by their numbers.
 func (q *queue) receive() (response, error) {
 	b := q.request.body
-	var numbers []gatehouse.Offset
-	for v := range b.Get("sequence-numbers").Elements() {
-		n, _ := v.Int64()
-		numbers = append(numbers, gatehouse.Offset(n))
+	asked, err := q.request.numbers()
+	if err != nil {
+		return response{}, err
 	}
-	if len(numbers) == 0 || len(numbers) > maxPeek {
-		return response{}, gatehouse.Errorf(gatehouse.Invalid, "sequence-numbers must have at least one and at most %d", maxPeek)
+	numbers := make([]gatehouse.Offset, len(asked))
+	for i, n := range asked {
+		numbers[i] = gatehouse.Offset(n)
 	}
 	mode, _ := b.Get("receiver-settle-mode").Int64()
 	o := inbox.ReceiveOptions{Delete: mode == 0}

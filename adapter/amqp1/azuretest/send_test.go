@@ -224,39 +224,3 @@ func TestWrongAddresses(t *testing.T) {
 		}
 	}
 }
-
-// Scheduled messages come when it is time, in whatever way the time was given.
-func TestSchedule(t *testing.T) {
-	s := newSite(t)
-	sender, r := s.sender(), s.receiver(nil)
-	at := time.Now().Add(5 * time.Second)
-	m := message("by annotation", "")
-	m.ScheduledEnqueueTime = &at
-	s.must(sender.SendMessage(s.ctx, m, nil))
-	numbers, err := sender.ScheduleMessages(s.ctx, []*azservicebus.Message{message("by operation", ""), message("second", "")}, at, nil)
-	s.must(err)
-	if len(numbers) != 2 {
-		t.Errorf("sequence numbers %v", numbers)
-	}
-	s.must(sender.SendMessage(s.ctx, message("now", ""), nil))
-	if m := s.take(r); m.MessageID != "now" {
-		t.Errorf("%s came first", m.MessageID)
-	}
-	seen := map[string]bool{}
-	for range 3 {
-		m := s.take(r)
-		seen[m.MessageID] = true
-		if m.ScheduledEnqueueTime == nil || !m.ScheduledEnqueueTime.Equal(at.Truncate(time.Millisecond)) || time.Now().Before(at.Truncate(time.Millisecond)) {
-			t.Errorf("%s is for %v and came at %v", m.MessageID, m.ScheduledEnqueueTime, time.Now())
-		}
-	}
-	if len(seen) != 3 {
-		t.Errorf("%v", seen)
-	}
-	// As documented, it cannot be undone. That is said at once.
-	s.busFails("cancel", sender.CancelScheduledMessages(s.ctx, numbers, nil), azservicebus.CodeNotFound)
-	denied := message("denied", "")
-	denied.ApplicationProperties = map[string]any{"cloudEvents:type": adaptertest.DeniedType}
-	_, err = sender.ScheduleMessages(s.ctx, []*azservicebus.Message{denied}, at, nil)
-	s.busFails("schedule without a route", err, azservicebus.CodeUnauthorizedAccess)
-}

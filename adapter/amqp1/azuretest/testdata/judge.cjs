@@ -193,9 +193,15 @@ const judges = {
       const sender = client.createSender(PUBLISHER);
       const denied = { body: "x", applicationProperties: { "cloudEvents:type": DENIED } };
       assert.match((await rejects(sender.sendMessages(denied))).message, /not-in/);
-      const numbers = await sender.scheduleMessages({ body: "now", messageId: "s", to: RECEIVER }, new Date(Date.now() + 200));
-      assert.equal(numbers.length, 1);
-      await rejects(sender.cancelScheduledMessages(numbers));
+      const soon = await sender.scheduleMessages({ body: "now", messageId: "s", to: RECEIVER }, new Date(Date.now() + 200));
+      assert.equal(soon.length, 1);
+      const late = await sender.scheduleMessages([{ body: "a", to: RECEIVER }, { body: "b", to: RECEIVER }], new Date(Date.now() + 3600000));
+      assert.ok(late.length === 2 && late.every((n) => n.greaterThan(0)) && !late[0].equals(late[1]));
+      await sender.cancelScheduledMessages(late);
+      const gone = await rejects(sender.cancelScheduledMessages(late[0]));
+      assert.equal(gone.code, "MessageNotFound");
+      const never = await rejects(sender.scheduleMessages({ body: "x", to: RECEIVER, messageId: "never" }, new Date(Date.now() + 20 * 365 * 86400000)));
+      assert.match(never.message, /ten years/);
     });
     await withBus(LISTEN, async (client) => {
       const receiver = client.createReceiver(INBOX);
