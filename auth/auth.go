@@ -40,12 +40,14 @@ type SAS struct{ Token string }
 // or a SAS token, or two of them joined by a comma.
 type Password struct{ User, Password string }
 
-// Bearer is a bearer token: a JWT, or a SAS token from a client that can send
-// no other kind of header.
+// Bearer is a bearer token: a SAS token from a client that can send no other
+// kind of header.
 type Bearer struct{ Token string }
 
-// Certificate is the chain that a TLS client showed, leaf first. The listener
-// has verified it against the authorities it trusts.
+// Certificate is the chain that a TLS client showed, leaf first. Of it is known
+// only that the client holds the key of the leaf: whether it is in its time,
+// and who vouches for it, is for the authenticator to find out. FromTLS makes
+// it.
 type Certificate struct{ Chain []*x509.Certificate }
 
 func (SAS) credentials()         {}
@@ -138,9 +140,9 @@ func (c Chain) Authenticate(ctx context.Context, r *Request) (gatehouse.Identity
 		return id, err
 	}
 	if r.Credentials == nil {
-		return gatehouse.Identity{}, gatehouse.Errorf(gatehouse.Unauthenticated, "no credentials were given; send a shared access signature or a key")
+		return gatehouse.Identity{}, gatehouse.Errorf(gatehouse.Unauthenticated, "no credentials were given; send a shared access signature or a key, or connect with a client certificate")
 	}
-	return gatehouse.Identity{}, gatehouse.Errorf(gatehouse.Unauthenticated, "this gateway does not accept that kind of credentials; send a shared access signature or a key")
+	return gatehouse.Identity{}, gatehouse.Errorf(gatehouse.Unauthenticated, "this gateway does not accept that kind of credentials; send a shared access signature or a key, or connect with a client certificate")
 }
 
 // Keys finds the keys that prove an identity. Names are compared without

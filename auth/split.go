@@ -24,8 +24,8 @@ func FromToken(s string) []Credentials {
 }
 
 // SplitTokens yields the tokens that are joined by a comma in s: at most two,
-// without the spaces around them. Neither a JWT nor a SAS token as the SDKs
-// make it has a comma of its own.
+// without the spaces around them. No token as the SDKs make it has a comma of
+// its own.
 func SplitTokens(s string) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		first, second, _ := strings.Cut(s, ",")

@@ -113,8 +113,8 @@ const closeTime = 2 * time.Second
 // An Adapter serves AMQP 1.0. It holds no state but its options.
 type Adapter struct {
 	options Options
-	open    *amqp.Server // for connections without a verified certificate
-	proven  *amqp.Server // for those with one, which may use EXTERNAL
+	open    *amqp.Server // for connections without a client certificate
+	known   *amqp.Server // for those with one, which may use EXTERNAL
 }
 
 var _ adapter.Adapter = (*Adapter)(nil)
@@ -125,7 +125,7 @@ func New(o Options) *Adapter {
 	a := &Adapter{options: o.complete()}
 	usual := []string{mechanismAzure, mechanismPlain, mechanismAnonymous}
 	a.open = a.server(usual)
-	a.proven = a.server(append(usual, mechanismExternal))
+	a.known = a.server(append(usual, mechanismExternal))
 	return a
 }
 

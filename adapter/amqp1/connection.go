@@ -1,7 +1,6 @@
 package amqp1
 
 import (
-	"crypto/x509"
 	"net"
 	"net/netip"
 	"strings"
@@ -23,8 +22,8 @@ type connection struct {
 	conn     *amqp.Conn
 	remote   netip.AddrPort
 	secure   bool
-	origin   string              // of a browser's page
-	chain    []*x509.Certificate // verified; nil if the client showed none
+	origin   string            // of a browser's page
+	shown    *auth.Certificate // nil if the client showed none
 
 	working sync.WaitGroup
 	jobs    worker[func()] // proofs and attaches, in the order they came
@@ -46,8 +45,8 @@ type connection struct {
 // run serves the connection until it ends.
 func (c *connection) run(nc net.Conn) {
 	server := c.open
-	if c.chain != nil {
-		server = c.Adapter.proven
+	if c.shown != nil {
+		server = c.known
 	}
 	c.jobs.do = func(jobs []func()) {
 		for _, job := range jobs {
@@ -178,13 +177,28 @@ func (c *connection) Authenticate(_ *amqp.Conn, a amqp.Authentication) error {
 	case mechanismPlain:
 		return c.plain(a)
 	case mechanismExternal:
-		if c.chain == nil {
-			return &amqp.SASLError{Code: frame.SASLAuth, Reason: "EXTERNAL without a verified certificate"}
-		}
-		c.keep("certificate", auth.Certificate{Chain: c.chain})
-		c.hasProven()
+		return c.external(a)
 	}
 	return nil // anonymous: tokens follow
+}
+
+// external takes the certificate of the TLS handshake as proof for whatever it
+// is good for, which shows when a link is attached. A client may name in
+// advance who it is, ACCOUNT/ENDPOINT, to be told at once if it is not.
+func (c *connection) external(a amqp.Authentication) error {
+	if c.shown == nil {
+		return &amqp.SASLError{Code: frame.SASLAuth, Reason: "EXTERNAL without a client certificate"}
+	}
+	if u, ok := auth.ParseUser(string(a.Response)); ok && u.Endpoint != "" {
+		at := address{kind: nodeEndpoint, account: u.Account, endpoint: u.Endpoint}
+		if err := c.probe(&at, *c.shown); err != nil {
+			return &amqp.SASLError{Code: saslCode(err), Reason: err.Error()}
+		}
+	} else if len(a.Response) > 0 {
+		return &amqp.SASLError{Code: frame.SASLAuth, Reason: "the authorization identity of EXTERNAL is not ACCOUNT/ENDPOINT"}
+	}
+	c.keep("certificate", *c.shown)
+	return nil
 }
 
 // plain checks a user name and a password, as far as they say what they are

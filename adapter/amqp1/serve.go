@@ -3,13 +3,13 @@ package amqp1
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"net"
 	"net/netip"
 	"sync"
 	"time"
 
+	"github.com/gatehouse/gatehouse/auth"
 	"github.com/gatehouse/gatehouse/gate"
 )
 
@@ -116,7 +116,7 @@ func (s *serving) leave() {
 // serve serves one connection until it ends.
 func (s *serving) serve(nc net.Conn) {
 	remote := remoteOf(nc)
-	chain := []*x509.Certificate(nil)
+	var shown *auth.Certificate
 	if s.options.TLS != nil {
 		secure := tls.Server(nc, s.options.TLS)
 		ctx, cancel := context.WithTimeout(s.ctx, s.options.AuthTime)
@@ -127,13 +127,20 @@ func (s *serving) serve(nc net.Conn) {
 			_ = nc.Close()
 			return
 		}
-		if verified := secure.ConnectionState().VerifiedChains; len(verified) > 0 {
-			chain = verified[0]
-		}
+		state := secure.ConnectionState()
+		shown = certificateOf(&state)
 		nc = secure
 	}
-	c := &connection{serving: s, protocol: s.Protocol(), remote: remote, secure: s.options.TLS != nil, chain: chain}
+	c := &connection{serving: s, protocol: s.Protocol(), remote: remote, secure: s.options.TLS != nil, shown: shown}
 	c.run(nc)
+}
+
+// certificateOf returns what the client showed in the handshake, or nil.
+func certificateOf(state *tls.ConnectionState) *auth.Certificate {
+	if c, ok := auth.FromTLS(state); ok {
+		return &c
+	}
+	return nil
 }
 
 // enter adds a connection to those that are told to stop; false if that has

@@ -50,10 +50,7 @@ func (s *serving) serveWebSocket(w http.ResponseWriter, r *http.Request) {
 		c.remote = netip.AddrPortFrom(at.Addr().Unmap(), at.Port())
 	}
 	if r.TLS != nil {
-		c.protocol, c.secure = ProtocolTLS, true
-		if len(r.TLS.VerifiedChains) > 0 {
-			c.chain = r.TLS.VerifiedChains[0]
-		}
+		c.protocol, c.secure, c.shown = ProtocolTLS, true, certificateOf(r.TLS)
 	}
 	c.run(&socket{Conn: websocket.NetConn(s.ctx, ws, websocket.MessageBinary), ws: ws})
 	_ = ws.Close(websocket.StatusNormalClosure, "") // if it has not ended already

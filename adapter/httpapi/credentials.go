@@ -31,8 +31,8 @@ func credentials(r *http.Request, header string) ([]auth.Credentials, error) {
 			return nil, err
 		}
 	}
-	if r.TLS != nil && len(r.TLS.VerifiedChains) > 0 {
-		shown = append(shown, auth.Certificate{Chain: r.TLS.VerifiedChains[0]})
+	if c, ok := auth.FromTLS(r.TLS); ok {
+		shown = append(shown, c)
 	}
 	return shown, nil
 }
