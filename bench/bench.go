@@ -1,12 +1,15 @@
 // Package bench measures a gateway on the machine it runs on: the whole of it,
 // as package app builds it, over the embedded engine on a real disk, every
-// commit synced. Each measurement that has a baseline takes both in one run,
+// commit synced. What comes over the network is sent by another process than
+// the gateway's (server.go), by clients that do no more than their protocol
+// asks for (wire.go, and a file or more for each protocol). Each measurement that has a baseline takes both in one run,
 // one after the other, and reports the ratio: figures of different runs or
 // machines do not compare.
 package bench
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -34,8 +37,15 @@ type Options struct {
 	Body int
 	// Endpoints is how many there are in the measurement "endpoints".
 	Endpoints int
-	// Out is where figures are written, as a table.
-	Out io.Writer
+	// Connections is how many there are where idle ones are measured.
+	Connections int
+	// Profiles is a folder for profiles of what measurements over the network
+	// make the gateway do; empty for none.
+	Profiles string
+	// Out is where figures are written: as text while they come, or with JSON
+	// as one document at the end.
+	Out  io.Writer
+	JSON bool
 }
 
 // A measurement is one thing that is measured.
@@ -50,6 +60,7 @@ func measurements() []measurement {
 		{"submit", "messages through the gate into a channel, against plain Pebble commits", (*run).submit},
 		{"inbox", "put, take and complete, in process", (*run).inboxes},
 		{"https", "messages over HTTPS with keep-alive", (*run).https},
+		{"amqp", "messages over AMQP 1.0, by clients in a process of their own", (*run).amqp},
 		{"through", "messages from one endpoint's publisher to another's inbox, in process", (*run).through},
 		{"endpoints", "many endpoints, each with an inbox that holds a message", (*run).endpoints},
 	}
@@ -71,23 +82,29 @@ func Run(ctx context.Context, o Options, names ...string) error {
 			return gatehouse.Errorf(gatehouse.Invalid, "there is no measurement %q; there are %s", name, strings.Join(Names(), ", "))
 		}
 	}
-	r := &run{Options: o}
+	r := &run{Options: o, report: &Report{Go: runtime.Version(), CPUs: runtime.NumCPU(), Arch: runtime.GOARCH, Dir: o.Dir, Body: o.Body}}
 	r.line("%s, %d CPUs, %s; data in %s; messages of %d bytes", runtime.Version(), runtime.NumCPU(), runtime.GOARCH, o.Dir, o.Body)
 	for _, m := range measurements() {
 		if len(names) > 0 && !slices.Contains(names, m.name) {
 			continue
 		}
 		r.line("\n%s: %s", m.name, m.what)
+		r.now = m.name
 		if err := m.run(r, ctx); err != nil {
 			return fmt.Errorf("measuring %s: %w", m.name, err)
 		}
 	}
+	if o.JSON {
+		return json.NewEncoder(o.Out).Encode(r.report)
+	}
 	return nil
 }
 
-type run struct{ Options }
-
-func (r *run) line(format string, args ...any) { fmt.Fprintf(r.Out, format+"\n", args...) }
+type run struct {
+	Options
+	report *Report
+	now    string // the measurement
+}
 
 // folder makes an empty folder, which remove takes away.
 func (r *run) folder() (dir string, remove func(), err error) {
@@ -117,24 +134,28 @@ func (r *run) gateway(ctx context.Context, n int, router bool) (*gateway, error)
 	if err != nil {
 		return nil, err
 	}
-	g, err := startIn(ctx, dir)
+	g, err := startIn(ctx, dir, "https")
 	if err != nil {
 		remove()
 		return nil, err
 	}
 	g.remove = remove
-	if err := define(ctx, g.Directory, n, router); err != nil {
+	if err := define(ctx, g.Directory, definition{endpoints: n, router: router}); err != nil {
 		return nil, fmt.Errorf("%w; %w", err, g.stop())
 	}
 	return g, nil
 }
 
-// startIn starts a gateway over a folder and waits until it serves.
-func startIn(ctx context.Context, dir string) (*gateway, error) {
+// startIn starts a gateway over a folder, with a listener for each adapter,
+// and waits until it serves.
+func startIn(ctx context.Context, dir string, adapters ...string) (*gateway, error) {
 	cfg := config.Default()
 	cfg.Data = filepath.Join(dir, "data")
 	cfg.Admin.Address = "127.0.0.1:0"
-	cfg.Listeners = []config.Listener{{Adapter: "https", Address: "127.0.0.1:0"}}
+	cfg.Listeners = nil
+	for _, name := range adapters {
+		cfg.Listeners = append(cfg.Listeners, config.Listener{Adapter: name, Address: "127.0.0.1:0"})
+	}
 	a, err := app.New(ctx, cfg, app.Options{Version: "bench"})
 	if err != nil {
 		return nil, err
@@ -159,22 +180,34 @@ func (g *gateway) stop() error {
 	return err
 }
 
-func define(ctx context.Context, d *directory.Directory, n int, router bool) error {
+// A definition is what an account has beside a channel and routes in and out
+// of it.
+type definition struct {
+	endpoints    int
+	router       bool   // a handler delivers what is in the channel
+	send, listen string // keys of all endpoints; empty: they are made
+}
+
+func define(ctx context.Context, d *directory.Directory, what definition) error {
 	changes := []directory.Change{
 		{Spec: &directory.AccountSpec{Name: account}},
 		{Spec: &directory.ChannelSpec{Name: channel}},
 		{Spec: &directory.RouteSpec{Authorization: route.Authorization{Name: "in", Direction: route.Ingress}}},
 		{Spec: &directory.RouteSpec{Authorization: route.Authorization{Name: "out", Direction: route.Egress}}},
 	}
-	if router {
+	if what.router {
 		changes = append(changes, directory.Change{Spec: &directory.HandlerSpec{Name: "answers", Channel: channel, Kind: "router"}})
 	}
 	if _, err := d.Update(ctx, account, changes...); err != nil {
 		return err
 	}
+	var keys *directory.KeySpec
+	if what.send != "" {
+		keys = &directory.KeySpec{Send: []string{what.send}, Listen: []string{what.listen}}
+	}
 	_, err := d.Import(ctx, account, func(yield func(*directory.EndpointSpec, error) bool) {
-		for i := range n {
-			if !yield(&directory.EndpointSpec{Name: endpointName(i)}, nil) {
+		for i := range what.endpoints {
+			if !yield(&directory.EndpointSpec{Name: endpointName(i), AllowPlaintext: true, Keys: keys}, nil) {
 				return
 			}
 		}

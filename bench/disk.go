@@ -32,6 +32,7 @@ func (r *run) disk(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r.line("  p50 %v  p90 %v  p99 %v  (%d writes)", m.quantile(0.5), m.quantile(0.9), m.quantile(0.99), m.n)
+	r.line("  fdatasync p50 %v  p90 %v  p99 %v  (%d writes)", m.quantile(0.5), m.quantile(0.9), m.quantile(0.99), m.n)
+	r.noteTimes("fdatasync", m)
 	return nil
 }

@@ -3,8 +3,6 @@ package bench
 import (
 	"context"
 	"fmt"
-	"runtime"
-	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -22,8 +20,8 @@ func (r *run) endpoints(ctx context.Context) error {
 		return err
 	}
 	defer remove()
-	empty := heap()
-	g, err := startIn(ctx, dir)
+	empty := holding().Heap
+	g, err := startIn(ctx, dir, "https")
 	if err != nil {
 		return err
 	}
@@ -31,31 +29,26 @@ func (r *run) endpoints(ctx context.Context) error {
 		return err
 	}
 	begin := time.Now()
-	g, err = startIn(ctx, dir)
+	g, err = startIn(ctx, dir, "https")
 	if err != nil {
 		return err
 	}
 	started := time.Since(begin)
-	each := (heap() - empty) / int64(r.Endpoints)
+	each := (holding().Heap - empty) / int64(r.Endpoints)
+	r.note("start", started.Seconds(), "s")
+	r.note("memory each", float64(each), "B")
 	r.line("  start to ready: %.2f s; memory: %d bytes for each endpoint, all told", started.Seconds(), each)
 	return errorsOf(r.drain(ctx, g), g.stop())
-}
-
-// heap returns the bytes in use, after giving back what is not.
-func heap() int64 {
-	debug.FreeOSMemory()
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	return int64(m.HeapAlloc + m.StackInuse)
 }
 
 // fill defines the endpoints and puts a message into the inbox of each.
 func (r *run) fill(ctx context.Context, g *gateway) error {
 	begin := time.Now()
-	if err := define(ctx, g.Directory, r.Endpoints, false); err != nil {
+	if err := define(ctx, g.Directory, definition{endpoints: r.Endpoints}); err != nil {
 		return err
 	}
 	r.line("  %d endpoints imported in %.1f s", r.Endpoints, time.Since(begin).Seconds())
+	r.note("import", time.Since(begin).Seconds(), "s")
 	begin = time.Now()
 	const batch = 500
 	puts := make([][]inbox.Put, g.Channels.Partitions())
@@ -94,6 +87,7 @@ func (r *run) fill(ctx context.Context, g *gateway) error {
 		return *err
 	}
 	r.line("  one message put into each in %.1f s", time.Since(begin).Seconds())
+	r.note("put", time.Since(begin).Seconds(), "s")
 	return nil
 }
 
@@ -128,6 +122,7 @@ func (r *run) drain(ctx context.Context, g *gateway) error {
 		return *err
 	}
 	elapsed := time.Since(begin)
+	r.note("drained", float64(done.Load())/elapsed.Seconds(), "/s")
 	r.line("  drained (receive and complete) in %.1f s: %.0f inboxes/s", elapsed.Seconds(), float64(done.Load())/elapsed.Seconds())
 	return nil
 }

@@ -47,7 +47,7 @@ func (r *run) httpsOf(ctx context.Context, g *gateway) error {
 	if err != nil {
 		return err
 	}
-	r.line("  %d connections, HTTP/1.1: %v (clients included)", workers, m)
+	r.rate("post", fmt.Sprintf("%d connections, HTTP/1.1, clients included", workers), m)
 	return nil
 }
 

@@ -44,7 +44,7 @@ func (r *run) inboxesOf(ctx context.Context, g *gateway) error {
 	if err != nil {
 		return err
 	}
-	r.line("  %d workers, each waiting for each step:      %v", workers, strict)
+	r.rate("each step", fmt.Sprintf("%d workers, each waiting for each step", workers), strict)
 	const batch = 32
 	batched, err := measure(ctx, workers, r.For, false, func(w int) (turn, error) {
 		k := inbox.Key{Account: account, Endpoint: gatehouse.EndpointName(endpointName(w))}
@@ -54,7 +54,7 @@ func (r *run) inboxesOf(ctx context.Context, g *gateway) error {
 		return err
 	}
 	batched.n *= batch
-	r.line("  %d workers, each with %d messages under way: %v", workers, batch, batched)
+	r.rate("batches", fmt.Sprintf("%d workers, each with %d messages under way", workers, batch), batched)
 	return nil
 }
 
@@ -172,6 +172,7 @@ func (r *run) throughOf(ctx context.Context, g *gateway) error {
 	if err := failure.Load(); err != nil {
 		return *err
 	}
+	r.noteRate("through", m)
 	r.line("  %d × %d in flight: %v, from first publish to last complete; published in %.1f s, all in %.1f s", sessions, flight, m, sending.Seconds(), m.elapsed.Seconds())
 	return nil
 }

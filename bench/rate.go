@@ -3,11 +3,9 @@ package bench
 import (
 	"context"
 	"fmt"
-	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 )
 
@@ -15,8 +13,9 @@ import (
 type rate struct {
 	n         int64
 	elapsed   time.Duration
-	bytes     uint64        // allocated by the whole process
-	cpu       time.Duration // used by the whole process
+	bytes     uint64        // allocated by the whole process of the gateway
+	objects   uint64        // allocated by it
+	cpu       time.Duration // used by it
 	latencies []time.Duration
 }
 
@@ -28,7 +27,8 @@ func (m *rate) String() string {
 	if len(m.latencies) > 0 {
 		s += fmt.Sprintf("  p50 %v  p99 %v", m.quantile(0.5), m.quantile(0.99))
 	}
-	return s + fmt.Sprintf("  %d B allocated and %v of CPU each", m.bytes/uint64(max(m.n, 1)), (m.cpu/time.Duration(max(m.n, 1))).Round(10*time.Nanosecond))
+	n := max(m.n, 1)
+	return s + fmt.Sprintf("  %.1f allocations of %d B and %v of CPU each", float64(m.objects)/float64(n), m.bytes/uint64(n), (m.cpu/time.Duration(n)).Round(10*time.Nanosecond))
 }
 
 func (m *rate) quantile(q float64) time.Duration {
@@ -89,23 +89,9 @@ func measure(ctx context.Context, workers int, d time.Duration, latency bool, wi
 	return m, failed
 }
 
-// A usage is what the process has used so far.
-type usage struct {
-	bytes uint64
-	cpu   time.Duration
-}
-
-func used() usage {
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	var r syscall.Rusage
-	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &r) // cannot fail with these arguments
-	return usage{bytes: m.TotalAlloc, cpu: time.Duration(r.Utime.Nano() + r.Stime.Nano())}
-}
-
 // since fills in what was used from before on.
 func (m *rate) since(before usage, begin time.Time) {
 	m.elapsed = time.Since(begin)
 	after := used()
-	m.bytes, m.cpu = after.bytes-before.bytes, after.cpu-before.cpu
+	m.bytes, m.objects, m.cpu = after.Bytes-before.Bytes, after.Objects-before.Objects, after.CPU-before.CPU
 }

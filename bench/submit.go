@@ -33,6 +33,10 @@ func (r *run) submit(ctx context.Context) error {
 		r.line("  %4d in flight: plain Pebble %v", flight, plain)
 		r.line("                  gate Submit %v", ours)
 		r.line("                  ratio %.2f", ours.perSecond()/plain.perSecond())
+		name := fmt.Sprint(flight, " in flight")
+		r.noteRate(name+", plain Pebble", plain)
+		r.noteRate(name+", gate", ours)
+		r.note(name+", ratio", ours.perSecond()/plain.perSecond(), "")
 	}
 	return nil
 }

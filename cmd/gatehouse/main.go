@@ -35,8 +35,9 @@ type commandLine struct {
 	cli.Globals
 	Serve serveCommand `cmd:"" help:"Run the gateway."`
 	cli.Commands
-	Bench   benchCommand   `cmd:"" help:"Measure a gateway on this machine and disk."`
-	Version versionCommand `cmd:"" help:"Print the version."`
+	Bench       benchCommand       `cmd:"" help:"Measure a gateway on this machine and disk."`
+	BenchServer benchServerCommand `cmd:"" hidden:"" help:"The gateway that bench measures."`
+	Version     versionCommand     `cmd:"" help:"Print the version."`
 }
 
 // streams are where a command reads and writes.
