@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -150,5 +151,26 @@ func BenchmarkProof(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		Proof("acme", "pump-7", "send", "2Yb0PxM0nq6dYv1kq1l1Q2m0g8zv7o6nq3Jc0lqVfWE=")
+	}
+}
+
+func TestFromAuthorization(t *testing.T) {
+	t.Parallel()
+	for header, want := range map[string][]Credentials{
+		"SharedAccessSignature sr=a&sig=b": {SAS{Token: "SharedAccessSignature sr=a&sig=b"}},
+		"bearer abc":                       {Bearer{Token: "abc"}},
+		"Bearer abc, SharedAccessSignature sr=a": {
+			Bearer{Token: "abc"}, SAS{Token: "SharedAccessSignature sr=a"},
+		},
+		"Basic YWNtZS9wdW1wLTc6YTpi": {Password{User: "acme/pump-7", Password: "a:b"}},
+		"Basic YWJj":                 nil,
+		"Basic ###":                  nil,
+		"Digest x":                   nil,
+		"":                           nil,
+	} {
+		got, err := FromAuthorization(header)
+		if (want == nil) != errors.Is(err, gatehouse.Unauthenticated) || !reflect.DeepEqual(got, want) {
+			t.Errorf("%q: %#v, %v", header, got, err)
+		}
 	}
 }

@@ -18,6 +18,7 @@
 package httpapi
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"log"
@@ -56,9 +57,17 @@ type Revoker interface {
 type Guest struct {
 	// Path is where clients ask for it.
 	Path string
-	// Begin is called once per listener. The handler answers requests to Path,
-	// whoever sends them and whatever their method; it may take connections
-	// over. stop ends what is left of them and returns when nothing is.
+	// Below, instead of a Path, is where they do for each endpoint:
+	// "endpoints/ws" is /{account}/endpoints/{endpoint}/ws, and "inboxes/events"
+	// /{account}/inboxes/{endpoint}/events. The handler finds the names as path
+	// values "account" and "endpoint", and what follows, without a slash, as
+	// "rest". Preflights are answered for it, and answers made readable for web
+	// pages that the endpoint lets in.
+	Below string
+	// Begin is called once per listener. The handler answers requests to the
+	// path, whoever sends them and whatever their method; it may take
+	// connections over. stop ends what is left of them and returns when nothing
+	// is.
 	Begin func(g *gate.Gate) (h http.Handler, stop func())
 }
 
@@ -187,7 +196,7 @@ func (s *server) beginGuests() (stop func()) {
 	s.guests = make(map[string]http.Handler, len(s.Guests))
 	for _, g := range s.Guests {
 		h, stop := g.Begin(s.gate)
-		s.guests[g.Path] = h
+		s.guests[cmp.Or(g.Path, gatehouse.Fold(g.Below))] = h
 		stops = append(stops, stop)
 	}
 	return func() {

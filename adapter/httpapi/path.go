@@ -25,6 +25,7 @@ const (
 	opDefer                // {inbox}/messages/{id}/{lock}/defer
 	opRevoked              // {account}/revokedpublishers
 	opRevokedOne           // {account}/revokedpublishers/{endpoint}
+	opGuest                // {account}/endpoints/{endpoint}/{name}…, {account}/inboxes/{endpoint}/events…
 	operations             // their number
 )
 
@@ -40,9 +41,10 @@ var allowed = [operations]string{
 	opDefer:      "POST, OPTIONS",
 	opRevoked:    "GET, OPTIONS",
 	opRevokedOne: "PUT, DELETE, OPTIONS",
+	opGuest:      "GET, POST, DELETE, OPTIONS", // at most
 }
 
-// need is the right each operation asks for.
+// need is the right each operation asks for. Guests ask for themselves.
 var need = [operations]gatehouse.Rights{
 	opSend:       gatehouse.RightSend,
 	opProduce:    gatehouse.RightChannels,
@@ -75,6 +77,8 @@ type target struct {
 	dead     bool             // the dead letters of the inbox
 	lock     inbox.LockToken  // of opLock, opDeadLetter and opDefer
 	sequence gatehouse.Offset // of opDeferred
+	guest    string           // of opGuest: Guest.Below, folded
+	rest     string           // of opGuest: what follows that
 }
 
 // maxSegments is how many segments the longest path has.
@@ -99,6 +103,8 @@ func parsePath(escaped string) (t target, ok bool) {
 		t.channel = gatehouse.ChannelName(first(rest))
 	case is(kind, "inboxes"):
 		ok = t.inbox(rest)
+	case is(kind, "endpoints"):
+		ok = t.visit("endpoints", rest)
 	case is(kind, "revokedpublishers"):
 		ok = t.revoked(rest)
 	default:
@@ -155,10 +161,23 @@ func (t *target) revoked(rest []string) bool {
 	return len(rest) == 1 && gatehouse.CheckName(rest[0]) == nil
 }
 
+// visit reads {name}/{guest} and what may follow it.
+func (t *target) visit(kind string, rest []string) bool {
+	if len(rest) < 2 || gatehouse.CheckName(rest[0]) != nil {
+		return false
+	}
+	t.op, t.endpoint = opGuest, gatehouse.EndpointName(rest[0])
+	t.guest, t.rest = kind+"/"+gatehouse.Fold(rest[1]), strings.Join(rest[2:], "/")
+	return true
+}
+
 // inbox reads {name}[/$deadletterqueue]/messages and what may follow it.
 func (t *target) inbox(rest []string) bool {
 	if len(rest) < 2 || gatehouse.CheckName(rest[0]) != nil {
 		return false
+	}
+	if is(rest[1], "events") {
+		return t.visit("inboxes", rest)
 	}
 	t.endpoint, rest = gatehouse.EndpointName(rest[0]), rest[1:]
 	if is(rest[0], "$deadletterqueue") {

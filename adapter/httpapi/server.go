@@ -4,12 +4,12 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/gatehouse/gatehouse"
 	"github.com/gatehouse/gatehouse/gate"
+	"github.com/gatehouse/gatehouse/restrict"
 )
 
 // A server answers the requests of one listener.
@@ -19,7 +19,7 @@ type server struct {
 	protocol string
 	stopping context.Context // done when Serve is told to stop
 	requests sync.WaitGroup
-	guests   map[string]http.Handler // by path
+	guests   map[string]http.Handler // by path, or by what it is below an endpoint
 }
 
 // A call is a request with what is known of it once its session is open.
@@ -43,13 +43,21 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	t, ok := parsePath(r.URL.EscapedPath())
-	if !ok || s.Revoker == nil && t.op >= opRevoked {
+	if !ok || s.Revoker == nil && (t.op == opRevoked || t.op == opRevokedOne) || t.op == opGuest && s.guests[t.guest] == nil {
 		s.fail(w, r, gatehouse.Errorf(gatehouse.NotFound, "nothing is at this address; an endpoint sends to /ACCOUNT/publishers/ENDPOINT/messages and receives from /ACCOUNT/inboxes/ENDPOINT/messages/head"))
 		return
 	}
 	origin := r.Header.Get("Origin")
+	access := s.gate.Origin(t.account, t.endpoint, origin)
 	if r.Method == http.MethodOptions {
-		preflight(w, r, t.op, origin)
+		preflight(w, r, t.op, origin, access)
+		return
+	}
+	if access != restrict.NoAccess {
+		exposeTo(w.Header(), origin, access)
+	}
+	if t.op == opGuest {
+		s.welcome(w, r, &t)
 		return
 	}
 	if !t.op.allows(r.Method) {
@@ -65,13 +73,18 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer conn.give(l)
-	if origin != "" {
-		exposeTo(w.Header(), origin)
-	}
 	c := call{server: s, w: w, r: r, target: t, session: l.session}
 	if err := c.do(); err != nil {
 		s.fail(w, r, err)
 	}
+}
+
+// welcome has a guest that is below an endpoint answer.
+func (s *server) welcome(w http.ResponseWriter, r *http.Request, t *target) {
+	r.SetPathValue("account", string(t.account))
+	r.SetPathValue("endpoint", string(t.endpoint))
+	r.SetPathValue("rest", t.rest)
+	s.guests[t.guest].ServeHTTP(w, r)
 }
 
 // open returns the session for the request's credentials and address.
@@ -80,7 +93,7 @@ func (s *server) open(conn *connection, r *http.Request, t *target, origin strin
 		authorization: authorization(r.Header), origin: origin, need: need[t.op],
 		account: t.account, endpoint: t.endpoint, channel: t.channel,
 	}
-	if t.op >= opRevoked {
+	if t.op == opRevoked || t.op == opRevokedOne {
 		key.endpoint = "" // the account is managed, not the endpoint
 	}
 	return conn.take(key, func() (*gate.Session, error) {
@@ -135,34 +148,6 @@ func (s *server) refuseMethod(w http.ResponseWriter, r *http.Request, op operati
 	p := newProblem(s.Logger, r, gatehouse.Errorf(gatehouse.Invalid, "this address does not take %s; it takes %s", r.Method, allowed[op]))
 	p.Title, p.Status = "Method not allowed", http.StatusMethodNotAllowed
 	p.write(w, r)
-}
-
-// preflightAge is how long a browser may keep the answer to a preflight.
-const preflightAge = "600"
-
-// preflight answers OPTIONS. A browser asks without credentials, so that there
-// is nothing to decide yet: whether the page's origin is let in, the gate says
-// when the request itself comes.
-func preflight(w http.ResponseWriter, r *http.Request, op operation, origin string) {
-	h := w.Header()
-	h.Set("Allow", allowed[op])
-	if origin != "" {
-		h.Set("Access-Control-Allow-Origin", origin)
-		h.Set("Access-Control-Allow-Methods", strings.TrimSuffix(allowed[op], ", OPTIONS"))
-		h.Set("Access-Control-Max-Age", preflightAge)
-		if asked := r.Header.Get("Access-Control-Request-Headers"); asked != "" {
-			h.Set("Access-Control-Allow-Headers", asked)
-		}
-		h.Set("Vary", "Origin, Access-Control-Request-Headers")
-	}
-	w.WriteHeader(http.StatusNoContent)
-}
-
-// exposeTo lets a page of an origin that the gate has accepted read the answer.
-func exposeTo(h http.Header, origin string) {
-	h.Set("Access-Control-Allow-Origin", origin)
-	h.Set("Access-Control-Expose-Headers", "*")
-	h.Set("Vary", "Origin")
 }
 
 // allowTime gives a request that waits for messages the time it needs, beyond

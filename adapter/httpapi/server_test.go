@@ -106,25 +106,6 @@ func TestMethodNotAllowed(t *testing.T) {
 	}
 }
 
-func TestPreflight(t *testing.T) {
-	t.Parallel()
-	ln := listen(t)
-	serve(t, ln, Options{}, nil)
-	base := "http://" + ln.Addr().String()
-	w := get(t, "OPTIONS", base+"/acme/inboxes/p/messages/head", "Origin", "https://app.example.com", "Access-Control-Request-Headers", "authorization,x-y")
-	if h := w.Header; w.StatusCode != http.StatusNoContent || h.Get("Access-Control-Allow-Origin") != "https://app.example.com" ||
-		h.Get("Access-Control-Allow-Methods") != "POST, DELETE" || h.Get("Access-Control-Allow-Headers") != "authorization,x-y" ||
-		h.Get("Access-Control-Allow-Credentials") != "" || !strings.Contains(h.Get("Vary"), "Origin") {
-		t.Errorf("%d %v", w.StatusCode, w.Header)
-	}
-	if w := get(t, "OPTIONS", base+"/acme/inboxes/p/messages"); w.StatusCode != http.StatusNoContent || w.Header.Get("Allow") != "GET, OPTIONS" || w.Header.Get("Access-Control-Allow-Origin") != "" {
-		t.Errorf("without an origin: %d %v", w.StatusCode, w.Header)
-	}
-	if w := get(t, "OPTIONS", base+"/nothing", "Origin", "https://app.example.com"); w.StatusCode != http.StatusNotFound || w.Header.Get("Access-Control-Allow-Origin") != "" {
-		t.Errorf("an unknown path: %d %v", w.StatusCode, w.Header)
-	}
-}
-
 func TestHeaderLimit(t *testing.T) {
 	t.Parallel()
 	ln := listen(t)
