@@ -1,10 +1,13 @@
 package amqp1
 
 import (
+	"io"
 	"net"
 	"net/http"
 	"net/netip"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/gatehouse/gatehouse/gate"
 
@@ -52,8 +55,16 @@ func (s *serving) serveWebSocket(w http.ResponseWriter, r *http.Request) {
 	if r.TLS != nil {
 		c.protocol, c.secure, c.shown = ProtocolTLS, true, certificateOf(r.TLS)
 	}
-	c.run(&socket{Conn: websocket.NetConn(s.ctx, ws, websocket.MessageBinary), ws: ws})
-	_ = ws.Close(websocket.StatusNormalClosure, "") // if it has not ended already
+	nc := &socket{Conn: websocket.NetConn(s.ctx, ws, websocket.MessageBinary), ws: ws, stopping: s.stopping}
+	c.run(nc)
+	nc.finish()
+}
+
+// stopping reports whether connections are told to stop.
+func (s *serving) stopping() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.stopped
 }
 
 // offeredProtocol returns the first sub-protocol of ours that a client offers,
@@ -72,12 +83,36 @@ func offeredProtocol(h http.Header) string {
 	return ""
 }
 
-// A socket is a WebSocket as a stream of bytes. Closing it does not wait for
-// the client.
+// A socket is a WebSocket as a stream of bytes. However the connection ends,
+// the client is sent a close frame behind what was said before.
 type socket struct {
 	net.Conn
-	ws *websocket.Conn
+	ws       *websocket.Conn
+	stopping func() bool
+	once     sync.Once
+	closing  sync.WaitGroup
 }
 
-// Close closes the connection at once.
-func (s *socket) Close() error { return s.ws.CloseNow() }
+// Close begins to close the connection, and does not wait for the client. What
+// reads still ends when the client has answered, or when it takes too long.
+func (s *socket) Close() error { return s.CloseWrite() }
+
+// CloseWrite is the same: a WebSocket can still be read after its close frame.
+func (s *socket) CloseWrite() error {
+	s.once.Do(func() {
+		code := websocket.StatusNormalClosure
+		if s.stopping() {
+			code = websocket.StatusGoingAway
+		}
+		_ = s.SetReadDeadline(time.Now().Add(closeTime))
+		s.closing.Go(func() { _ = s.ws.Close(code, "") }) // it may have ended already
+	})
+	return nil
+}
+
+// finish waits until the connection is closed.
+func (s *socket) finish() {
+	_ = s.Close()
+	_, _ = io.Copy(io.Discard, s.Conn) // ends with the connection, or at its deadline
+	s.closing.Wait()
+}

@@ -1,15 +1,19 @@
 package amqp1
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/gatehouse/gatehouse/adapter/adaptertest"
+	"github.com/gatehouse/gatehouse/amqp"
+	"github.com/gatehouse/gatehouse/amqp/frame"
 	"github.com/gatehouse/gatehouse/auth/secret"
 	"github.com/gatehouse/gatehouse/sas"
 
@@ -67,5 +71,75 @@ func TestWebSocket(t *testing.T) {
 	_, resp, err := websocket.Dial(ctx, server.URL+WebSocketPath, &websocket.DialOptions{HTTPClient: client, Subprotocols: []string{"mqtt"}})
 	if err == nil || resp == nil || resp.StatusCode != http.StatusBadRequest {
 		t.Errorf("another protocol: %v, %v", resp, err)
+	}
+}
+
+// However a connection ends, what was said last is followed by a close frame.
+func TestWebSocketIsClosed(t *testing.T) {
+	t.Parallel()
+	header := frame.ProtocolHeader(frame.ProtoAMQP)
+	start := func() []byte { return frame.Start(nil, frame.TypeAMQP, 0) }
+	open := frame.Finish((&frame.Open{ContainerID: "c", MaxFrameSize: 1 << 16}).Append(start()), 0)
+	closing := frame.Finish(frame.AppendClose(start(), nil), 0)
+	malformed := []byte{0, 0, 0, 12, 2, 0, 0, 0, 0xff, 0xff, 0xff, 0xff}
+	for name, c := range map[string]struct {
+		says  [][]byte
+		stops bool // the gateway stops
+		mute  bool // the client does not answer its close
+		code  websocket.StatusCode
+	}{
+		"client closes":          {says: [][]byte{header[:], open, closing}, code: websocket.StatusNormalClosure},
+		"malformed":              {says: [][]byte{header[:], open, malformed}, code: websocket.StatusNormalClosure},
+		"not AMQP":               {says: [][]byte{[]byte("GET / HTTP/1.1\r\n\r\n")}, code: websocket.StatusNormalClosure},
+		"gateway stops":          {says: [][]byte{header[:], open}, stops: true, code: websocket.StatusGoingAway},
+		"gateway stops, no word": {says: [][]byte{header[:], open}, stops: true, mute: true, code: websocket.StatusGoingAway},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			world := adaptertest.NewWorld(t, newEngine, secret.New)
+			handler, stop := New(Options{}).WebSocket(world.Gate)
+			stop = sync.OnceFunc(stop)
+			server := httptest.NewServer(handler)
+			defer server.Close()
+			defer stop()
+			ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+			defer cancel()
+			ws, _, err := websocket.Dial(ctx, server.URL+WebSocketPath, &websocket.DialOptions{Subprotocols: []string{"AMQPWSB10"}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer ws.CloseNow() //nolint:errcheck // it is closed
+			for _, b := range c.says {
+				if err := ws.Write(ctx, websocket.MessageBinary, b); err != nil {
+					t.Fatal(err)
+				}
+			}
+			var stopped sync.WaitGroup
+			defer stopped.Wait()
+			var heard []byte
+			for {
+				_, b, err := ws.Read(ctx)
+				if err != nil {
+					if got := websocket.CloseStatus(err); got != c.code {
+						t.Errorf("ended with %v behind % x", err, heard)
+					}
+					break
+				}
+				heard = append(heard, b...)
+				if c.stops && len(heard) > len(header) { // it is open
+					c.stops = false
+					stopped.Go(stop)
+				}
+				if bytes.Contains(heard, []byte(amqp.ConnectionForced)) && !c.mute {
+					c.mute = true
+					if err := ws.Write(ctx, websocket.MessageBinary, closing); err != nil {
+						t.Error(err)
+					}
+				}
+			}
+			if name == "malformed" && !bytes.Contains(heard, []byte("amqp:")) {
+				t.Errorf("it was not told why: % x", heard)
+			}
+		})
 	}
 }
