@@ -23,6 +23,33 @@ type protocol struct {
 	receiver func(ctx context.Context, g *remote, endpoint int) (receiver, error)
 	// idle are the ways to be connected and say nothing.
 	idle []idleClient
+	// loads are what publishers are measured with; nil: usualLoads.
+	loads []load
+}
+
+// A load is how many connections publish, and how.
+type load struct {
+	name                 string
+	conns, flight, batch int
+	paced                bool // so many a second are offered
+}
+
+func usualLoads() []load {
+	return []load{
+		{name: "16x64", conns: 16, flight: 64},
+		{name: "1x256", conns: 1, flight: 256},
+		{name: "batches", conns: 16, flight: batchFlight, batch: batchSize},
+		{name: "paced", conns: 16, flight: pacedWindow, paced: true},
+	}
+}
+
+// most returns the most connections of a load.
+func (p *protocol) most() int {
+	n := 0
+	for _, l := range p.loads {
+		n = max(n, l.conns)
+	}
+	return n
 }
 
 // sending is how a publisher sends.
@@ -69,6 +96,9 @@ const (
 
 // overWire measures a protocol.
 func (r *run) overWire(ctx context.Context, p *protocol) error {
+	if p.loads == nil {
+		p.loads = usualLoads()
+	}
 	quick := *r
 	quick.For = min(r.For, time.Second)
 	if err := quick.disk(ctx); err != nil {
@@ -84,68 +114,57 @@ func (r *run) overWire(ctx context.Context, p *protocol) error {
 
 // published measures messages into a channel.
 func (r *run) published(ctx context.Context, p *protocol) error {
-	g, err := r.remote(ctx, setup{Adapters: []string{p.adapter}, Endpoints: sessions})
+	g, err := r.remote(ctx, setup{Adapters: []string{p.adapter}, Endpoints: p.most()})
 	if err != nil {
 		return err
 	}
-	for _, load := range []struct {
-		name                 string
-		conns, flight, batch int
-		paced                bool
-	}{
-		{name: "16x64", conns: 16, flight: 64},
-		{name: "1x256", conns: 1, flight: 256},
-		{name: "batches", conns: 16, flight: batchFlight, batch: batchSize},
-		{name: "paced", conns: 16, flight: pacedWindow, paced: true},
-	} {
+	for _, l := range p.loads {
 		m := new(rate)
-		err := g.during(p.adapter+"-"+load.name, m, func() error {
-			return r.load(ctx, p, g, m, load.conns, load.flight, sending{body: r.Body, batch: load.batch}, load.paced)
-		})
+		err := g.during(p.adapter+"-"+l.name, m, func() error { return r.publish(ctx, p, g, m, &l) })
 		if err != nil {
 			return errorsOf(err, g.stop())
 		}
-		r.rate(load.name, describe(load.conns, load.flight, load.batch, load.paced), m)
+		r.rate(l.name, l.describe(), m)
 	}
 	return g.stop()
 }
 
-func describe(conns, flight, batch int, paced bool) string {
+func (l *load) describe() string {
 	switch {
-	case paced:
-		return fmt.Sprintf("%d/s offered, %d connections", offered, conns)
-	case batch > 0:
-		return fmt.Sprintf("%d × %d batches of %d in flight", conns, flight, batch)
+	case l.paced:
+		return fmt.Sprintf("%d/s offered, %d connections", offered, l.conns)
+	case l.batch > 0:
+		return fmt.Sprintf("%d × %d batches of %d in flight", l.conns, l.flight, l.batch)
 	}
-	return fmt.Sprintf("%d × %d in flight", conns, flight)
+	return fmt.Sprintf("%d × %d in flight", l.conns, l.flight)
 }
 
-// load has connections publish for a while, and notes in m what was
+// publish has connections publish for a while, and notes in m what was
 // acknowledged.
-func (r *run) load(ctx context.Context, p *protocol, g *remote, m *rate, conns, flight int, o sending, paced bool) error {
+func (r *run) publish(ctx context.Context, p *protocol, g *remote, m *rate, l *load) error {
 	var all flows
 	defer all.close()
-	for i := range conns {
-		w := newWindow(flight)
-		if paced {
-			w.times = make([]time.Time, flight)
+	for i := range l.conns {
+		w := newWindow(l.flight)
+		if l.paced {
+			w.times = make([]time.Time, l.flight)
 		}
-		if err := all.publish(ctx, p, g, i, w, o); err != nil {
+		if err := all.publish(ctx, p, g, i, w, sending{body: r.Body, batch: l.batch}); err != nil {
 			return err
 		}
 	}
 	stop := all.stopAfter(r.For)
 	begin := time.Now()
 	err := all.each(func(i int, f *flow) error {
-		if !paced {
+		if !l.paced {
 			return f.window.pump(f.publisher, stop)
 		}
-		every := time.Second * time.Duration(conns) / offered
-		return f.window.pace(f.publisher, begin.Add(every*time.Duration(i)/time.Duration(conns)), every, stop)
+		every := time.Second * time.Duration(l.conns) / offered
+		return f.window.pace(f.publisher, begin.Add(every*time.Duration(i)/time.Duration(l.conns)), every, stop)
 	})
 	m.elapsed = time.Since(begin)
 	for _, f := range all.flows {
-		m.n += int64(f.window.acked) * int64(max(o.batch, 1))
+		m.n += int64(f.window.acked) * int64(max(l.batch, 1))
 		m.latencies = append(m.latencies, f.window.latencies...)
 	}
 	return err
