@@ -35,6 +35,10 @@ const (
 	PolicyListen PolicyName = "listen"
 )
 
+// PolicyCertificate stands in an Identity where a client certificate proved it
+// instead of the key of a policy. No policy can be called so.
+const PolicyCertificate PolicyName = "$certificate"
+
 // MaxName is the greatest length of a name in bytes.
 const MaxName = 128
 
@@ -82,11 +86,12 @@ func (r Rights) Has(want Rights) bool { return r&want == want }
 type Identity struct {
 	Account  AccountName
 	Endpoint EndpointName // empty for trusted code that named no endpoint
-	Policy   PolicyName   // the policy whose key proved it
+	Policy   PolicyName   // the policy whose key proved it, or PolicyCertificate
 	Rights   Rights
 	Expires  time.Time // zero if the proof does not expire
-	// Proof identifies the key that proved the identity, so that rotating it
-	// out ends what it opened. It cannot be turned back into the key.
+	// Proof identifies the key or the binding of a certificate that proved the
+	// identity, so that rotating it out ends what it opened. It cannot be turned
+	// back into the key.
 	Proof [16]byte
 }
 

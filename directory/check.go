@@ -56,7 +56,7 @@ func (f *faults) notNegative(field string, d *config.Duration) {
 	}
 }
 
-// endpoint checks an endpoint but for its keys, and returns its labels and
+// endpoint checks an endpoint but for its keys and certificates, and returns its labels and
 // protocols as they are stored.
 func (f *faults) endpoint(s *EndpointSpec, known []string) (rule.Labels, []string) {
 	f.name(s.Name)

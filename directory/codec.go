@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"io"
+	"math"
 	"strings"
 
 	"github.com/gatehouse/gatehouse"
@@ -19,8 +20,8 @@ import (
 //
 //	version 1, flags
 //	traits  JSON, labels  (key, value)…
-//	length of name, length of the sealed keys
-//	name, sealed keys, description to the end
+//	length of name, length of the sealed keys, length of certificates if flags say there are some
+//	name, sealed keys, certificates, description to the end
 //
 // where traits, labels, keys and values have their length before them. Lengths
 // are uvarints. Traits and labels are written the same for all endpoints that
@@ -54,8 +55,11 @@ func appendEndpoint(dst []byte, e *Endpoint) ([]byte, error) {
 	dst = append(binary.AppendUvarint(dst, uint64(len(labels))), labels...)
 	dst = binary.AppendUvarint(dst, uint64(len(e.name)))
 	dst = binary.AppendUvarint(dst, uint64(len(e.sealed)))
+	if e.flags&flagCertificates != 0 {
+		dst = binary.AppendUvarint(dst, uint64(e.bound))
+	}
 	dst = append(append(dst, e.name...), e.sealed...)
-	return append(dst, e.description...), nil
+	return append(dst, e.rest...), nil
 }
 
 // A decoder reads the rows of endpoints. It remembers some of the label sets
@@ -111,16 +115,35 @@ func (d *decoder) endpoint(data []byte, revision uint64) (*Endpoint, error) {
 	if err != nil {
 		return nil, err
 	}
-	if name > len(rest) || sealed > len(rest)-name {
+	bound := 0
+	if e.flags&flagCertificates != 0 {
+		if bound, rest, err = length(rest); err != nil {
+			return nil, err
+		}
+	}
+	if name > len(rest) || sealed > len(rest)-name || bound > len(rest)-name-sealed {
 		return nil, errShort
 	}
 	text := string(rest) // the one copy that the endpoint keeps
-	e.name, e.sealed, e.description = text[:name], text[name:name+sealed], text[name+sealed:]
+	e.name, e.sealed, e.rest = text[:name], text[name:name+sealed], text[name+sealed:]
+	if err := e.setBound(bound); err != nil {
+		return nil, err
+	}
 	e.key = gatehouse.Fold(e.name)
 	if e.key == "" {
 		return nil, errors.New("it has no name")
 	}
 	return e, nil
+}
+
+// setBound notes how long the certificates are with which the rest begins.
+func (e *Endpoint) setBound(n int) error {
+	if n > math.MaxUint16 || (n > 0) != (e.flags&flagCertificates != 0) {
+		return errBinding
+	}
+	e.bound = uint16(n)
+	_, err := readBindings([]byte(e.bindings()))
+	return err
 }
 
 // length reads a number that must fit what may follow it.

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/gatehouse/gatehouse"
+	"github.com/gatehouse/gatehouse/auth"
 	"github.com/gatehouse/gatehouse/config"
 	"github.com/gatehouse/gatehouse/rule"
 
@@ -21,15 +22,33 @@ func drawEndpoint(t *rapid.T) *Endpoint {
 	}
 	e := &Endpoint{
 		name: rapid.StringMatching(`[A-Za-z0-9][A-Za-z0-9._-]{0,40}`).Draw(t, "name"), labels: labels,
-		sealed: rapid.String().Draw(t, "sealed"), description: rapid.String().Draw(t, "description"), revision: 7,
+		sealed: rapid.String().Draw(t, "sealed"), revision: 7,
 		flags: endpointFlags(rapid.IntRange(0, 1<<flagsKnown-1).Draw(t, "flags")),
 	}
+	var bindings []byte
+	for range rapid.IntRange(0, 3).Draw(t, "certificates") {
+		bindings = appendBinding(bindings, drawBinding(t))
+	}
+	e.describe(string(bindings), rapid.String().Draw(t, "description"))
 	e.key = gatehouse.Fold(e.name)
 	if rapid.Bool().Draw(t, "traits") {
 		e.traits = &traits{Protocols: []string{"amqp"}, Inbox: &InboxSpec{}}
 		give(&e.traits.Inbox, pointerTo(&InboxSpec{MaxAge: pointerTo(config.Duration(rapid.Int64Range(0, 1e18).Draw(t, "age")))}))
 	}
 	return e
+}
+
+func drawBinding(t *rapid.T) *auth.Binding {
+	hash := rapid.StringMatching(`[a-z]{32}`)
+	b := &auth.Binding{
+		Mark:   auth.Mark(rapid.IntRange(int(auth.Thumbprint), int(auth.CommonName)).Draw(t, "mark")),
+		Value:  hash.Draw(t, "value"),
+		Rights: gatehouse.Rights(rapid.IntRange(1, int(ownRights)).Draw(t, "rights")),
+	}
+	if b.Mark != auth.Thumbprint && rapid.Bool().Draw(t, "issued") {
+		b.Issuer = hash.Draw(t, "issuer")
+	}
+	return b
 }
 
 func pointerTo[T any](v T) *T { return &v }
@@ -55,7 +74,7 @@ func TestEndpointRows(t *testing.T) {
 			}
 			lent = bytes.Clone(data)
 		}
-		for n := range len(data) - len(want.description) {
+		for n := range len(data) - len(want.Description()) {
 			if e, err := newDecoder().endpoint(data[:n], 7); err == nil {
 				t.Fatalf("%d of %d bytes are read as %+v", n, len(data), e)
 			}
@@ -67,13 +86,19 @@ func TestEndpointRows(t *testing.T) {
 func TestEndpointRowFormat(t *testing.T) {
 	t.Parallel()
 	e := &Endpoint{
-		name: "Pump-7", sealed: "SEALED", description: "a pump", flags: flagDisabled | flagRevokedListen,
+		name: "Pump-7", sealed: "SEALED", rest: "a pump", flags: flagDisabled | flagRevokedListen,
 		labels: rule.Labels{{Key: "kind", Value: "pump"}, {Key: "site", Value: "oslo"}}, traits: &traits{Protocols: []string{"amqp"}},
 	}
 	const want = "\x01\x09\x16" + `{"protocols":["amqp"]}` + "\x14\x04kind\x04pump\x04site\x04oslo" + "\x06\x06Pump-7SEALEDa pump"
 	got, err := appendEndpoint(nil, e)
 	if err != nil || string(got) != want {
 		t.Fatalf("the row is\n%q, %v; want\n%q", got, err, want)
+	}
+	e = &Endpoint{name: "Pump-7", sealed: "SEALED"}
+	e.describe(string(appendBinding(nil, &auth.Binding{Mark: auth.CommonName, Value: "pump", Rights: gatehouse.RightSend})), "a pump")
+	const certified = "\x01\x10\x00\x00" + "\x06\x06\x08Pump-7SEALED\x04\x01\x04pump\x00a pump"
+	if got, err = appendEndpoint(nil, e); err != nil || string(got) != certified {
+		t.Fatalf("the row is\n%q, %v; want\n%q", got, err, certified)
 	}
 }
 
@@ -98,8 +123,14 @@ func TestEndpointsShare(t *testing.T) {
 }
 
 func FuzzEndpointRow(f *testing.F) {
-	row, err := appendEndpoint(nil, &Endpoint{name: "a", labels: rule.Labels{{Key: "k", Value: "v"}}, traits: &traits{Protocols: []string{"p"}}, sealed: "s", description: "d"})
+	row, err := appendEndpoint(nil, &Endpoint{name: "a", labels: rule.Labels{{Key: "k", Value: "v"}}, traits: &traits{Protocols: []string{"p"}}, sealed: "s", rest: "d"})
 	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(row)
+	certified := &Endpoint{name: "a", sealed: "s"}
+	certified.describe(string(appendBinding(nil, &auth.Binding{Mark: auth.DNSName, Value: "a.example", Issuer: strings.Repeat("i", 32), Rights: ownRights})), "d")
+	if row, err = appendEndpoint(nil, certified); err != nil {
 		f.Fatal(err)
 	}
 	f.Add(row)

@@ -9,10 +9,12 @@ import (
 // encodeEndpoint checks an endpoint and makes its row.
 func (p *plan) encodeEndpoint(s *step, spec *EndpointSpec, f *faults) error {
 	labels, protocols := f.endpoint(spec, p.d.protocols)
+	bindings := f.certificates(spec.Certificates)
 	if len(f.found) > 0 {
 		return nil
 	}
-	e := &Endpoint{name: spec.Name, key: gatehouse.Fold(spec.Name), labels: labels, description: spec.Description}
+	e := &Endpoint{name: spec.Name, key: gatehouse.Fold(spec.Name), labels: labels}
+	e.describe(bindings, spec.Description)
 	if spec.AllowPlaintext {
 		e.flags |= flagPlaintext
 	}

@@ -12,14 +12,15 @@ import (
 // exactly when its definition has been written. There may be millions: what
 // endpoints have in common they share.
 type Endpoint struct {
-	name        string
-	key         string // folded name; the same text if that is the same
-	labels      rule.Labels
-	traits      *traits // nil for none
-	sealed      string  // keys
-	description string
-	revision    uint64
-	flags       endpointFlags
+	name     string
+	key      string // folded name; the same text if that is the same
+	labels   rule.Labels
+	traits   *traits // nil for none
+	sealed   string  // keys
+	rest     string  // certificates that prove it, then the description
+	revision uint64
+	flags    endpointFlags
+	bound    uint16 // bytes of certificates in rest
 }
 
 // traits are what many endpoints have in common besides labels.
@@ -36,7 +37,8 @@ const (
 	flagPlaintext
 	flagRevokedSend
 	flagRevokedListen
-	flagsKnown = iota // how many bits have a meaning
+	flagCertificates        // it lists some
+	flagsKnown       = iota // how many bits have a meaning
 )
 
 // Key returns the folded name.
@@ -52,7 +54,19 @@ func (e *Endpoint) Revision() uint64 { return e.revision }
 func (e *Endpoint) Labels() rule.Labels { return e.labels }
 
 // Description returns what an administrator noted.
-func (e *Endpoint) Description() string { return e.description }
+func (e *Endpoint) Description() string { return e.rest[e.bound:] }
+
+// bindings are the certificates that prove it, as they are stored.
+func (e *Endpoint) bindings() string { return e.rest[:e.bound] }
+
+// describe sets the certificates, as they are stored, and the description.
+func (e *Endpoint) describe(bindings, description string) {
+	e.rest, e.bound = bindings+description, uint16(len(bindings))
+	e.flags &^= flagCertificates
+	if bindings != "" {
+		e.flags |= flagCertificates
+	}
+}
 
 // Disabled reports whether it is let in at all.
 func (e *Endpoint) Disabled() bool { return e.flags&flagDisabled != 0 }
@@ -94,10 +108,13 @@ func containsFold(list []string, s string) bool {
 // Spec returns the definition, without keys. It is the caller's own.
 func (e *Endpoint) Spec() *EndpointSpec {
 	s := &EndpointSpec{
-		Name: e.name, Description: e.description, Labels: e.labels.Map(), AllowPlaintext: e.flags&flagPlaintext != 0,
+		Name: e.name, Description: e.Description(), Labels: e.labels.Map(), AllowPlaintext: e.flags&flagPlaintext != 0,
 	}
 	if e.traits != nil {
 		s.Protocols, s.Inbox = slices.Clone(e.traits.Protocols), e.traits.Inbox.clone()
+	}
+	for _, b := range e.Bindings() {
+		s.Certificates = append(s.Certificates, specOf(&b))
 	}
 	if e.Disabled() {
 		disabled := true

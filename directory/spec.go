@@ -69,8 +69,11 @@ type EndpointSpec struct {
 	// Protocols are the adapters it may use; none means all.
 	Protocols []string `json:"protocols,omitempty" yaml:"protocols,omitempty"`
 	// AllowPlaintext lets it use connections without TLS.
-	AllowPlaintext bool       `json:"allowPlaintext,omitempty" yaml:"allowPlaintext,omitempty"`
-	Inbox          *InboxSpec `json:"inbox,omitempty" yaml:"inbox,omitempty"`
+	AllowPlaintext bool `json:"allowPlaintext,omitempty" yaml:"allowPlaintext,omitempty"`
+	// Certificates are the client certificates that prove the endpoint, besides
+	// its keys.
+	Certificates []CertificateSpec `json:"certificates,omitempty" yaml:"certificates,omitempty"`
+	Inbox        *InboxSpec        `json:"inbox,omitempty" yaml:"inbox,omitempty"`
 	// Disabled lets it in no more. If not given, it stays as it is, so that a
 	// file that says nothing about it does not let in who was shut out.
 	Disabled *bool `json:"disabled,omitempty" yaml:"disabled,omitempty"`
