@@ -3,6 +3,7 @@ package gate
 import (
 	"context"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -23,6 +24,9 @@ type Attempt struct {
 	Endpoint gatehouse.EndpointName // to send as it or receive from its inbox
 	Channel  gatehouse.ChannelName  // trusted code: the channel to produce to or consume
 	Need     gatehouse.Rights       // RightSend, RightListen, RightChannels or RightManage
+	// Want are rights that the session gets too, or without Need at least one
+	// of them, if they are proven and not revoked. Session.Identity says which.
+	Want gatehouse.Rights
 	// Below is the rest of the address that the client uses, for a proof that is
 	// good for that alone: see auth.Request. The adapter must use the session
 	// for nothing else.
@@ -103,7 +107,8 @@ func (g *Gate) open(ctx context.Context, a Attempt) (*Session, error) {
 	s := &Session{gate: g, attempt: a, party: partyOf(a.Account, a.Endpoint), id: uuid.New(), opened: time.Now(), proofs: proofs}
 	s.attempt.Credentials = nil
 	s.ctx, s.cancel = context.WithCancelCause(context.Background())
-	s.adopt(proofs)
+	s.waive()
+	s.adopt(s.proofs)
 	s.spell()
 	s.shardKey = gatehouse.Fold(a.Endpoint)
 	if a.Endpoint == "" {
@@ -142,11 +147,26 @@ func (s *Session) spell() {
 	}
 }
 
+// waive gives up rights that are only wanted and are revoked, if others stay.
+func (s *Session) waive() {
+	v, a := s.gate.look(s), &s.attempt
+	if v.endpoint == nil {
+		return
+	}
+	for _, right := range rightsIn(a.Want) {
+		if left := a.Need &^ right; left != 0 && v.partyStands(a.Account, a.Endpoint, right) != nil {
+			a.Need = left
+		}
+	}
+	a.Want = 0
+	s.proofs = slices.DeleteFunc(s.proofs, func(p gatehouse.Identity) bool { return p.Rights&a.Need == 0 })
+}
+
 // prove asks the authenticators about each credential until they prove all
-// that is needed.
+// that is needed and wanted. What is wanted and proven is needed from then on.
 func (g *Gate) prove(ctx context.Context, a *Attempt) ([]gatehouse.Identity, error) {
 	var proofs []gatehouse.Identity
-	missing := a.Need
+	missing := a.Need | a.Want
 	var refusal error = gatehouse.Errorf(gatehouse.Unauthenticated, "no credentials were given; send a shared access signature or a key")
 	for _, c := range a.Credentials {
 		for _, right := range rightsIn(missing) {
@@ -162,9 +182,11 @@ func (g *Gate) prove(ctx context.Context, a *Attempt) ([]gatehouse.Identity, err
 			proofs = append(proofs, id)
 		}
 	}
-	if missing != 0 || len(proofs) == 0 {
+	if missing&a.Need != 0 || len(proofs) == 0 {
 		return nil, refusal
 	}
+	a.Need |= a.Want &^ missing
+	a.Want &= a.Need
 	return proofs, nil
 }
 
@@ -245,7 +267,10 @@ func (g *Gate) standing(s *Session) error {
 	if a.Channel != "" && v.account.Channel(a.Channel) == nil {
 		return gatehouse.Errorf(gatehouse.NotFound, "account %q has no channel %q", a.Account, a.Channel)
 	}
-	if a.Endpoint == "" {
+	switch {
+	case a.Endpoint == "" && a.Origin != "":
+		return errPage()
+	case a.Endpoint == "":
 		return nil
 	}
 	if err := v.endpointStands(a); err != nil {

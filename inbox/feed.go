@@ -59,6 +59,7 @@ type waiter struct {
 	locks      []*lock // with remove
 	err        error
 	done       chan struct{} // has a token once it is served
+	later      *Waiting      // told instead of done
 }
 
 func (f *feed) window() []entry { return f.ready[f.head:] }
@@ -94,6 +95,10 @@ func (w *waiter) leave() {
 // finish ends the wait of w.
 func (w *waiter) finish() {
 	w.leave()
+	if w.later != nil {
+		go w.later.served()
+		return
+	}
 	w.done <- struct{}{}
 }
 
