@@ -17,7 +17,7 @@ import (
 // the public port.
 func (r *run) amqp(ctx context.Context) error {
 	return r.overWire(ctx, &protocol{
-		adapter: "amqp", publisher: dialAMQPPublisher, receiver: dialAMQPReceiver,
+		name: "amqp", adapter: "amqp", publisher: dialAMQPPublisher, receiver: dialAMQPReceiver,
 		idle: []idleClient{{"with a link to send", amqpIdleSender}, {"with a link that waits for messages", amqpIdleReceiver}},
 	})
 }

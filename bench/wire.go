@@ -13,7 +13,8 @@ import (
 // A protocol is one that is measured over the network, by clients that do
 // no more than the protocol asks of them.
 type protocol struct {
-	adapter string
+	name    string // as profiles are called
+	adapter string // of the listener
 	// publisher connects an endpoint that sends. With to, messages are for that
 	// endpoint; otherwise they go where routes lead. The reading of what the
 	// server says tells the window.
@@ -32,6 +33,7 @@ type load struct {
 	name                 string
 	conns, flight, batch int
 	paced                bool // so many a second are offered
+	timed                bool // the time to the acknowledgement is taken, as it is of paced ones
 }
 
 func usualLoads() []load {
@@ -120,7 +122,7 @@ func (r *run) published(ctx context.Context, p *protocol) error {
 	}
 	for _, l := range p.loads {
 		m := new(rate)
-		err := g.during(p.adapter+"-"+l.name, m, func() error { return r.publish(ctx, p, g, m, &l) })
+		err := g.during(p.name+"-"+l.name, m, func() error { return r.publish(ctx, p, g, m, &l) })
 		if err != nil {
 			return errorsOf(err, g.stop())
 		}
@@ -146,7 +148,7 @@ func (r *run) publish(ctx context.Context, p *protocol, g *remote, m *rate, l *l
 	defer all.close()
 	for i := range l.conns {
 		w := newWindow(l.flight)
-		if l.paced {
+		if l.paced || l.timed {
 			w.times = make([]time.Time, l.flight)
 		}
 		if err := all.publish(ctx, p, g, i, w, sending{body: r.Body, batch: l.batch}); err != nil {
@@ -178,7 +180,7 @@ func (r *run) throughWire(ctx context.Context, p *protocol) error {
 		return err
 	}
 	m := new(rate)
-	err = g.during(p.adapter+"-through", m, func() error { return r.exchange(ctx, p, g, m) })
+	err = g.during(p.name+"-through", m, func() error { return r.exchange(ctx, p, g, m) })
 	if err != nil {
 		return errorsOf(err, g.stop())
 	}
