@@ -9,7 +9,6 @@ import (
 	"github.com/gatehouse/gatehouse/auth"
 	"github.com/gatehouse/gatehouse/directory"
 	"github.com/gatehouse/gatehouse/gate"
-	"github.com/gatehouse/gatehouse/inbox"
 	"github.com/gatehouse/gatehouse/restrict"
 	"github.com/gatehouse/gatehouse/rule"
 )
@@ -80,24 +79,4 @@ func TestTrustedCodeIsNoPage(t *testing.T) {
 	if kind := r.refused(a); kind != gatehouse.Restricted {
 		t.Errorf("trusted code in a web page: %v", kind)
 	}
-}
-
-// TestRelease gives back what a session held after it has ended.
-func TestRelease(t *testing.T) {
-	t.Parallel()
-	r := newRig(t)
-	lost := r.receiver()
-	r.deliver(1, to(gatehouse.EndpointPrefix+receiver, note(1)))
-	r.deliver(2, to(gatehouse.EndpointPrefix+receiver, note(2)))
-	locks := []inbox.LockToken{receive(t, lost, false).Lock, receive(t, lost, false).Lock}
-	lost.Close()
-	lost.Release(false, locks...)
-	s := r.receiver()
-	for i, want := range []string{"1", "2"} {
-		if d := receive(t, s, false); string(d.Message.Body) != want || d.Count != 1 {
-			t.Errorf("message %d is %s, delivered %d times", i, d.Message.Body, d.Count)
-		}
-	}
-	lost.Release(false, locks...) // is lost: nothing happens
-	nothing(t, s)
 }

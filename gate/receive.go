@@ -64,37 +64,18 @@ func (s *Session) hand(k inbox.Key, got []*inbox.Delivery, deleted bool, err err
 		return nil, err
 	}
 	if ended := s.Err(); ended != nil && !deleted {
-		locks := make([]inbox.LockToken, len(got))
+		back := make([]inbox.Settlement, len(got))
 		for i, d := range got {
-			locks[i] = d.Lock
+			back[i] = inbox.Settlement{Sequence: d.Sequence, Lock: d.Lock, Outcome: inbox.Release}
 		}
-		s.release(k, locks)
+		// If this fails the locks expire by themselves.
+		_ = s.gate.Inboxes.SettleAsync(context.WithoutCancel(s.ctx), k, back, func(error) {})
 		return nil, ended
 	}
 	if f := s.gate.Events.Delivered; f != nil {
 		f(s.attempt.Protocol, len(got))
 	}
 	return got, nil
-}
-
-// Release gives messages that the session has received back to their places,
-// as if they had not been delivered. Unlike all else it works after the end of
-// the session too: what a lost client held need not wait for its locks to run
-// out. Locks that are lost are passed over.
-func (s *Session) Release(dead bool, locks ...inbox.LockToken) {
-	s.release(inbox.Key{Account: s.attempt.Account, Endpoint: s.attempt.Endpoint, Dead: dead}, locks)
-}
-
-func (s *Session) release(k inbox.Key, locks []inbox.LockToken) {
-	if len(locks) == 0 {
-		return
-	}
-	back := make([]inbox.Settlement, len(locks))
-	for i, lock := range locks {
-		back[i] = inbox.Settlement{Lock: lock, Outcome: inbox.Release}
-	}
-	// If this fails the locks expire by themselves.
-	_ = s.gate.Inboxes.SettleAsync(context.WithoutCancel(s.ctx), k, back, func(error) {})
 }
 
 // Peek looks at messages without taking them: see inbox.Set.Peek.

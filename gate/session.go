@@ -167,14 +167,14 @@ func (s *Session) waive() {
 func (g *Gate) prove(ctx context.Context, a *Attempt) ([]gatehouse.Identity, error) {
 	var proofs []gatehouse.Identity
 	missing := a.Need | a.Want
-	var refusal error = gatehouse.Errorf(gatehouse.Unauthenticated, "no credentials were given; send a shared access signature or a key")
+	var refusal error
 	for _, c := range a.Credentials {
 		for _, right := range rightsIn(missing) {
 			id, err := g.Auth.Authenticate(ctx, &auth.Request{
 				Credentials: c, Account: a.Account, Endpoint: a.Endpoint, Channel: a.Channel, Need: right, Below: a.Below, Now: time.Now(),
 			})
 			if err != nil {
-				refusal = err
+				refusal = telling(refusal, err)
 				continue
 			}
 			id.Rights &= missing
@@ -183,6 +183,9 @@ func (g *Gate) prove(ctx context.Context, a *Attempt) ([]gatehouse.Identity, err
 		}
 	}
 	if missing&a.Need != 0 || len(proofs) == 0 {
+		if refusal == nil {
+			refusal = gatehouse.Errorf(gatehouse.Unauthenticated, "no credentials were given; send a shared access signature or a key, or connect with a client certificate")
+		}
 		return nil, refusal
 	}
 	a.Need |= a.Want &^ missing
@@ -223,10 +226,8 @@ func (s *Session) watchExpiry() {
 	if s.ident.Expires.IsZero() {
 		return
 	}
-	at := s.ident.Expires
-	s.expiry = time.AfterFunc(time.Until(at), func() {
-		s.end(gatehouse.Errorf(gatehouse.Expired, "ExpiredToken: The token is expired. Expiration time: '%s'.", at.UTC().Format(time.RFC3339)))
-	})
+	id := s.ident
+	s.expiry = time.AfterFunc(time.Until(id.Expires), func() { s.end(expired(&id)) })
 }
 
 // Reauthenticate replaces the session's proof by a fresh one for the same party and
@@ -346,10 +347,14 @@ func (s *Session) watchHours(v *view) {
 }
 
 // proofStands checks that the key an identity was proven with is still one of
-// its policy's keys. Proofs by other means than a key have no Proof.
+// its policy's keys, or the certificate one of its endpoint's. Proofs by other
+// means have no Proof.
 func (g *Gate) proofStands(id *gatehouse.Identity) error {
-	if id.Proof == ([16]byte{}) {
+	switch {
+	case id.Proof == ([16]byte{}):
 		return nil
+	case id.Policy == gatehouse.PolicyCertificate:
+		return g.bindingStands(id)
 	}
 	var keys auth.KeyPair
 	var err error
