@@ -125,7 +125,8 @@ type Server struct {
 	first  sync.Pool // *[]byte of MaxFirstFrame
 	large  sync.Pool // *[]byte of largeBuffer or more
 
-	outputs sync.Pool // *output
+	outputs    sync.Pool // *output
+	deliveries sync.Pool // *Delivery
 }
 
 // largeBuffer is the least size of the buffer that a busy connection reads into.
@@ -141,6 +142,7 @@ func NewServer(c Config) (*Server, error) {
 	s.first.New = func() any { return newBuffer(int(c.MaxFirstFrame)) }
 	s.large.New = func() any { return newBuffer(max(largeBuffer, int(c.MaxFrameSize))) }
 	s.outputs.New = func() any { return new(output) }
+	s.deliveries.New = func() any { return new(Delivery) }
 	return s, nil
 }
 

@@ -16,9 +16,10 @@ type Delivery struct {
 	Format  uint32 // the message format: 0 for an AMQP message
 	Settled bool   // the sender wants no outcome
 
-	in   *Incoming
-	id   uint32
-	done bool
+	in     *Incoming
+	id     uint32
+	done   bool
+	buffer []byte // what Message and Tag are in, unless it came in several frames
 }
 
 // Link returns the link that the delivery came in on.
@@ -40,6 +41,20 @@ func (d *Delivery) Modify(failed, undeliverable bool, annotations wire.Value) {
 	d.settle(&State{
 		Kind: frame.Modified, Failed: failed, Undeliverable: undeliverable, Annotations: annotations,
 	})
+}
+
+// maxKept is the longest buffer that Free keeps.
+const maxKept = 16 << 10
+
+// Free gives a delivery that was finished, and its bytes, back to be used for
+// others: nothing of it may be used any more. It need not be called.
+func (d *Delivery) Free() {
+	s, buffer := d.in.session.conn.server, d.buffer
+	if cap(buffer) > maxKept {
+		buffer = nil
+	}
+	*d = Delivery{buffer: buffer[:0]}
+	s.deliveries.Put(d)
 }
 
 func (d *Delivery) settle(state *State) {

@@ -264,9 +264,13 @@ func (in *Incoming) startDelivery(t *frame.Transfer, payload []byte) *Delivery {
 	in.credit--
 	in.deliveryCount++
 	in.outstanding++
-	d := &Delivery{in: in, id: t.DeliveryID.Value, Format: t.MessageFormat.Or(0)}
+	d := in.session.conn.server.deliveries.Get().(*Delivery)
+	d.in, d.id, d.Format = in, t.DeliveryID.Value, t.MessageFormat.Or(0)
 	n := len(t.DeliveryTag)
-	buf := append(make([]byte, 0, n+len(payload)), t.DeliveryTag...)
+	if cap(d.buffer) < n+len(payload) {
+		d.buffer = make([]byte, 0, n+len(payload))
+	}
+	buf := append(d.buffer, t.DeliveryTag...)
 	d.Tag, d.Message = buf[:n:n], buf[n:]
 	return d
 }

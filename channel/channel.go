@@ -98,6 +98,8 @@ type Append struct {
 	Sequence  uint64           // of a scheduled message: see Set.Cancel; of a duplicate, that of what it repeats
 
 	set      *Set
+	last     ID     // the channel that was appended to last,
+	stream   string // and its stream
 	op       engine.Op
 	first    [1]engine.Record
 	buffer   []byte                  // for the encoded message
@@ -124,7 +126,7 @@ func (s *Set) Append(ctx context.Context, a *Append) error {
 	records := a.first[:0]
 	for i := range a.Targets {
 		t := &a.Targets[i]
-		records = append(records, engine.Record{Stream: ID{a.Account, t.Channel}.stream(), Data: data})
+		records = append(records, engine.Record{Stream: a.streamOf(t.Channel), Data: data})
 		if t.Duplicates > 0 {
 			a.op.Prepare = a.dropDuplicates
 		}
@@ -143,11 +145,20 @@ const maxKept = 16 << 10
 // Reset makes a ready for another message, keeping what memory it has. It may
 // be called once Done was, from within it too.
 func (a *Append) Reset() {
-	buffer, bound := a.buffer, a.bound
+	buffer := a.buffer
 	if cap(buffer) > maxKept {
 		buffer = nil
 	}
-	*a = Append{buffer: buffer, bound: bound}
+	*a = Append{buffer: buffer, bound: a.bound, last: a.last, stream: a.stream}
+}
+
+// streamOf returns the stream of a channel, which is mostly that of the message
+// before.
+func (a *Append) streamOf(c gatehouse.ChannelName) string {
+	if id := (ID{a.Account, c}); a.last != id {
+		a.last, a.stream = id, id.stream()
+	}
+	return a.stream
 }
 
 func (a *Append) done(op *engine.Op, err error) {

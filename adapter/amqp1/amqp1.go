@@ -26,6 +26,7 @@ package amqp1
 
 import (
 	"crypto/tls"
+	"sync"
 	"time"
 
 	"github.com/gatehouse/gatehouse/adapter"
@@ -110,11 +111,14 @@ const maxUnfinished = 8 << 20
 // closeTime is how long a client has to answer the close of its connection.
 const closeTime = 2 * time.Second
 
-// An Adapter serves AMQP 1.0. It holds no state but its options.
+// An Adapter serves AMQP 1.0. It holds no state but its options, and memory to
+// be used again.
 type Adapter struct {
 	options Options
 	open    *amqp.Server // for connections without a client certificate
 	known   *amqp.Server // for those with one, which may use EXTERNAL
+
+	passages sync.Pool // of *passage
 }
 
 var _ adapter.Adapter = (*Adapter)(nil)
@@ -123,6 +127,7 @@ var _ adapter.Adapter = (*Adapter)(nil)
 // amqp.
 func New(o Options) *Adapter {
 	a := &Adapter{options: o.complete()}
+	a.passages.New = newPassage
 	usual := []string{mechanismAzure, mechanismPlain, mechanismAnonymous}
 	a.open = a.server(usual)
 	a.known = a.server(append(usual, mechanismExternal))

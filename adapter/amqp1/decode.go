@@ -2,6 +2,7 @@ package amqp1
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 	"time"
 
@@ -49,28 +50,40 @@ const (
 	eventPrefixJMS = "cloudEvents_"
 )
 
-// decode returns an encoded message in the envelope, with what the envelope
-// cannot express in NativeAttribute. The message aliases raw.
+// decode returns an encoded message in the envelope: see decoder.decode.
 func decode(raw []byte) (*gatehouse.Message, error) {
-	s, err := message.Parse(raw)
-	if err != nil {
-		return nil, gatehouse.Errorf(gatehouse.Invalid, "the message is malformed: %w", err)
-	}
 	m := new(gatehouse.Message)
-	if err := readBare(&s, m); err != nil {
-		return nil, err
+	return m, new(decoder).decode(raw, m)
+}
+
+// A decoder decodes one message after the other, with memory it keeps.
+type decoder struct {
+	sections message.Message
+	scratch  []byte
+}
+
+// decode sets m, which must be empty but for memory to be used, to an encoded
+// message in the envelope, with what the envelope cannot express in
+// NativeAttribute. It aliases raw.
+func (d *decoder) decode(raw []byte, m *gatehouse.Message) error {
+	var err error
+	s := &d.sections
+	if *s, err = message.Parse(raw); err != nil {
+		return gatehouse.Errorf(gatehouse.Invalid, "the message is malformed: %w", err)
+	}
+	if err := readBare(s, m); err != nil {
+		return err
 	}
 	m.Source = ""
 	h, err := s.Header()
 	if err != nil {
-		return nil, gatehouse.Errorf(gatehouse.Invalid, "the message's header is malformed: %w", err)
+		return gatehouse.Errorf(gatehouse.Invalid, "the message's header is malformed: %w", err)
 	}
 	if h.HasTTL && h.TTL < message.MaxTTL {
 		m.TTL = h.TTL
 	}
-	others := readAnnotations(&s, m)
-	keepNative(m, &s, h, others)
-	return m, nil
+	d.keepNative(m, h, readAnnotations(s, m))
+	return nil
 }
 
 // readAnnotations reads message annotations, and returns how many there are
@@ -106,7 +119,7 @@ func readBare(s *message.Message, m *gatehouse.Message) error {
 	m.Subject, m.ReplyTo, m.ContentType, m.Group = p.Subject, p.ReplyTo, p.ContentType, p.GroupID
 	m.CorrelationID = toText(p.CorrelationID)
 	m.Time = p.CreationTime
-	m.To = addresses(p.To)
+	m.To = addresses(m.To[:0], p.To)
 	if err := readProperties(s.ApplicationProperties(), m); err != nil {
 		return err
 	}
@@ -114,17 +127,18 @@ func readBare(s *message.Message, m *gatehouse.Message) error {
 	return nil
 }
 
-// addresses returns the addresses in the to property; none if it is not a list
-// of such.
-func addresses(to string) []string {
+// addresses appends the addresses in the to property to dst; none if it is not
+// a list of such.
+func addresses(dst []string, to string) []string {
 	if to == "" {
-		return nil
+		return dst
 	}
-	all := strings.Split(to, ",")
-	for _, a := range all {
+	all := dst
+	for a := range strings.SplitSeq(to, ",") {
 		if _, _, ok := gatehouse.SplitAddress(a); !ok {
-			return nil
+			return dst
 		}
+		all = append(all, a)
 	}
 	return all
 }
@@ -133,7 +147,7 @@ func addresses(to string) []string {
 // prefix of CloudEvents.
 func readProperties(all wire.Value, m *gatehouse.Message) error {
 	if n := all.Len(); n > 0 {
-		m.Attributes = make([]gatehouse.Attribute, 0, n)
+		m.Attributes = slices.Grow(m.Attributes, n+1) // and NativeAttribute
 	}
 	for key, value := range all.Entries() {
 		name := toText(key)

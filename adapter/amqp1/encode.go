@@ -238,7 +238,7 @@ func fillProperties(p *message.Properties, m *gatehouse.Message) {
 	if toText(p.CorrelationID) != m.CorrelationID || p.CorrelationID.IsNull() {
 		p.CorrelationID = textOrAbsent(m.CorrelationID)
 	}
-	if len(m.To) > 0 || addresses(p.To) != nil {
+	if len(m.To) > 0 || len(addresses(nil, p.To)) > 0 {
 		p.To = strings.Join(m.To, ",")
 	}
 	p.Subject, p.ReplyTo, p.ContentType, p.GroupID = m.Subject, m.ReplyTo, m.ContentType, m.Group

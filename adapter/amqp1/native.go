@@ -44,19 +44,20 @@ const (
 )
 
 // keepNative adds the attribute to m if it is needed.
-func keepNative(m *gatehouse.Message, s *message.Message, h message.Header, others int) {
-	n := native{header: h}
+func (d *decoder) keepNative(m *gatehouse.Message, h message.Header, others int) {
+	n, s := native{header: h}, &d.sections
 	bare := s.Bare()
 	n.head, n.tail, n.verbatim = splitBody(s, bare, len(m.Body))
 	if others > 0 {
 		n.annotations = otherAnnotations(s.Annotations(), others)
 	}
 	if n.plain() && m.ID != "" && len(n.tail) == 0 && n.verbatim {
-		if canonical := appendHead(make([]byte, 0, len(n.head)+16), m, nil, ""); bytes.Equal(canonical, n.head) {
+		if d.scratch = appendHead(d.scratch[:0], m, nil, ""); bytes.Equal(d.scratch, n.head) {
 			return
 		}
 	}
-	m.Attributes = append(m.Attributes, gatehouse.Attribute{Name: NativeAttribute, Value: gatehouse.Binary(n.append(nil))})
+	d.scratch = n.append(d.scratch[:0])
+	m.Attributes = append(m.Attributes, gatehouse.Attribute{Name: NativeAttribute, Value: gatehouse.Binary(d.scratch)})
 }
 
 // plain reports whether nothing but the bare message needs to be kept.

@@ -98,26 +98,56 @@ func (in *incoming) take(list []*amqp.Delivery) {
 }
 
 func (in *incoming) takeOne(d *amqp.Delivery) {
-	size := len(d.Message)
-	m, err := decode(d.Message)
-	if err != nil {
-		in.answer(d, size, err)
-		return
+	t := in.passages.Get().(*passage)
+	t.link, t.delivery = in, d
+	err := t.decode(d.Message, &t.message)
+	if err == nil {
+		in.address(&t.message)
+		err = in.claim.session.Submit(in.ctx, t.done, &t.message)
 	}
-	in.address(m)
-	err = in.claim.session.Submit(in.ctx, func(_ gate.Receipt, err error) { in.answer(d, size, err) }, m)
 	if err != nil {
-		in.answer(d, size, err)
+		t.done(gate.Receipt{}, err)
 	}
+}
+
+// A passage is a message on its way from a link to the gate. It serves one
+// after the other: nothing of it is kept once the message was answered.
+type passage struct {
+	decoder
+	message  gatehouse.Message
+	link     *incoming
+	delivery *amqp.Delivery
+	done     func(gate.Receipt, error) // answered, as a value
+}
+
+func newPassage() any {
+	t := new(passage)
+	t.done = t.answered
+	return t
+}
+
+// maxKept is the longest memory that a passage keeps, in bytes or elements.
+const maxKept = 4 << 10
+
+func (t *passage) answered(_ gate.Receipt, err error) {
+	in, d, attributes, to := t.link, t.delivery, t.message.Attributes, t.message.To
+	t.link, t.delivery, t.message = nil, nil, gatehouse.Message{}
+	clear(attributes)
+	clear(to)
+	if cap(attributes)+cap(to)+cap(t.scratch) <= maxKept {
+		t.message.Attributes, t.message.To = attributes[:0], to[:0]
+		t.sections = message.Message{}
+		in.passages.Put(t)
+	}
+	in.answer(d, err)
 }
 
 // takeBatch hands over the messages of a batch, which is one delivery with one
 // outcome.
 func (in *incoming) takeBatch(d *amqp.Delivery) {
-	size := len(d.Message)
 	all, err := in.unpack(d.Message)
 	if err != nil || len(all) == 0 {
-		in.answer(d, size, err)
+		in.answer(d, err)
 		return
 	}
 	left, refusal := len(all), error(nil)
@@ -126,11 +156,11 @@ func (in *incoming) takeBatch(d *amqp.Delivery) {
 			refusal = err
 		}
 		if left--; left == 0 { // the gate calls one at a time
-			in.answer(d, size, refusal)
+			in.answer(d, refusal)
 		}
 	}, all...)
 	if err != nil {
-		in.answer(d, size, err)
+		in.answer(d, err)
 	}
 }
 
@@ -148,10 +178,12 @@ func (in *incoming) unpack(raw []byte) ([]*gatehouse.Message, error) {
 		return nil, gatehouse.Errorf(gatehouse.TooLarge, "the batch has %d messages; at most %d are allowed", n, in.options.MaxBatch)
 	}
 	key := toText(envelope.Annotations().Get(annotationKey))
-	all := make([]*gatehouse.Message, 0, envelope.Bodies())
+	list := make([]gatehouse.Message, envelope.Bodies())
+	all := make([]*gatehouse.Message, 0, len(list))
+	var dec decoder
 	for data := range envelope.Data() {
-		m, err := decode(data)
-		if err != nil {
+		m := &list[len(all)]
+		if err := dec.decode(data, m); err != nil {
 			return nil, gatehouse.Errorf(gatehouse.Invalid, "message %d of the batch: %w", len(all)+1, err)
 		}
 		if key != "" {
@@ -171,9 +203,11 @@ func (in *incoming) address(m *gatehouse.Message) {
 	}
 }
 
-// answer tells the client what has become of a delivery. If nobody waits for
-// that, a refusal detaches the link, not to be silent.
-func (in *incoming) answer(d *amqp.Delivery, size int, err error) {
+// answer tells the client what has become of a delivery, of which nothing may
+// be used any more. If nobody waits for that, a refusal detaches the link, not
+// to be silent.
+func (in *incoming) answer(d *amqp.Delivery, err error) {
+	size := len(d.Message)
 	switch {
 	case err == nil:
 		d.Accept()
@@ -183,6 +217,7 @@ func (in *incoming) answer(d *amqp.Delivery, size int, err error) {
 	default:
 		d.Reject(in.failed(err))
 	}
+	d.Free()
 	in.roomLock.Lock()
 	in.bytes -= size
 	in.roomLock.Unlock()

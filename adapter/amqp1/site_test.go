@@ -16,13 +16,13 @@ import (
 
 // A site is an adapter at work in a world of its own.
 type site struct {
-	t       *testing.T
+	t       testing.TB
 	world   *adaptertest.World
 	address string
 	ctx     context.Context
 }
 
-func newSite(t *testing.T, o Options) *site {
+func newSite(t testing.TB, o Options) *site {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
