@@ -3,6 +3,7 @@ package amqp_test
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"testing"
 
 	client "github.com/Azure/go-amqp"
@@ -159,15 +160,18 @@ func TestManualCreditAndDrain(t *testing.T) {
 	}
 }
 
-// TestLargeReceives sends messages of many frames to a client with small frames.
+// TestLargeReceives sends messages of many frames to a client with small frames,
+// with little and with all in their heads.
 func TestLargeReceives(t *testing.T) {
 	t.Parallel()
 	var messages []amqp.Message
-	sizes := []int{0, 1, 400, 470, 480, 490, 512, 5000, 1 << 20}
-	for _, n := range sizes {
+	var sizes []int
+	for _, n := range []int{0, 1, 400, 470, 480, 490, 512, 5000, 1 << 20} {
 		m := text(string(bytes.Repeat([]byte("x"), n)))
 		m.Tag = []byte("sixteen-byte-tag")
-		messages = append(messages, m)
+		whole := m
+		whole.Head, whole.Body = append(slices.Clone(m.Head), m.Body...), nil
+		messages, sizes = append(messages, m, whole), append(sizes, n, n)
 	}
 	p := serve(t, amqp.Config{}, acceptAll(t, nil, newFeeder(messages...), amqp.IncomingOptions{}))
 	s := p.session(t, &client.ConnOptions{MaxFrameSize: 512})

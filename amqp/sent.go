@@ -175,6 +175,9 @@ func (m *Sent) appendPart(dst []byte, n int) []byte {
 		dst = append(dst, m.head[off:off+part]...)
 		off, n = off+part, n-part
 	}
+	if n == 0 {
+		return dst // the head has more
+	}
 	off -= len(m.head)
 	return append(dst, m.body[off:off+n]...)
 }
