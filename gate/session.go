@@ -226,8 +226,8 @@ func (s *Session) watchExpiry() {
 	if s.ident.Expires.IsZero() {
 		return
 	}
-	id := s.ident
-	s.expiry = time.AfterFunc(time.Until(id.Expires), func() { s.end(expired(&id)) })
+	proofs, end := s.proofs, s.ident.Expires
+	s.expiry = time.AfterFunc(time.Until(end), func() { s.end(expired(proofs, end)) })
 }
 
 // Reauthenticate replaces the session's proof by a fresh one for the same party and
