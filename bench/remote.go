@@ -115,8 +115,12 @@ func (g *remote) during(name string, m *rate, f func() error) error {
 	return nil
 }
 
-// held tells what memory the gateway holds.
-func (g *remote) held() (held, error) {
+// held tells what memory the gateway holds, and profiles it under that name,
+// unless that is empty, if profiles are wanted.
+func (g *remote) held(name string) (held, error) {
 	a, err := g.question(question{Held: true})
+	if err == nil && name != "" && g.profiles != "" {
+		_, err = g.question(question{Heap: filepath.Join(g.profiles, name+".pprof")})
+	}
 	return a.Held, err
 }

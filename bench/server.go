@@ -34,6 +34,7 @@ type setup struct {
 type question struct {
 	Used        bool   // what has been used so far
 	Held        bool   // what is held now, garbage aside
+	Heap        string // write a profile of that to this file
 	Profile     string // write a profile of the CPU to this file, from now on
 	StopProfile bool
 }
@@ -94,18 +95,36 @@ func (q *question) answer() answer {
 	switch {
 	case q.Held:
 		return answer{Held: holding()}
+	case q.Heap != "":
+		return failed(heapProfile(q.Heap))
 	case q.Profile != "":
 		f, err := os.Create(q.Profile)
 		if err == nil {
 			err = pprof.StartCPUProfile(f)
 		}
-		if err != nil {
-			return answer{Error: err.Error()}
-		}
+		return failed(err)
 	case q.StopProfile:
 		pprof.StopCPUProfile()
 	}
 	return answer{Used: used()}
+}
+
+func failed(err error) answer {
+	if err != nil {
+		return answer{Error: err.Error()}
+	}
+	return answer{}
+}
+
+func heapProfile(file string) error {
+	f, err := os.Create(file)
+	if err != nil {
+		return err
+	}
+	if err := pprof.WriteHeapProfile(f); err != nil {
+		return err
+	}
+	return f.Close()
 }
 
 // A usage is what the process has used so far.

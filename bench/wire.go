@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -43,15 +44,6 @@ func usualLoads() []load {
 		{name: "batches", conns: 16, flight: batchFlight, batch: batchSize},
 		{name: "paced", conns: 16, flight: pacedWindow, paced: true},
 	}
-}
-
-// most returns the most connections of a load.
-func (p *protocol) most() int {
-	n := 0
-	for _, l := range p.loads {
-		n = max(n, l.conns)
-	}
-	return n
 }
 
 // sending is how a publisher sends.
@@ -114,21 +106,22 @@ func (r *run) overWire(ctx context.Context, p *protocol) error {
 	return nil
 }
 
-// published measures messages into a channel.
+// published measures messages into a channel, each load with a gateway that has
+// nothing left to do from the load before.
 func (r *run) published(ctx context.Context, p *protocol) error {
-	g, err := r.remote(ctx, setup{Adapters: []string{p.adapter}, Endpoints: p.most()})
-	if err != nil {
-		return err
-	}
 	for _, l := range p.loads {
-		m := new(rate)
-		err := g.during(p.name+"-"+l.name, m, func() error { return r.publish(ctx, p, g, m, &l) })
+		g, err := r.remote(ctx, setup{Adapters: []string{p.adapter}, Endpoints: l.conns})
 		if err != nil {
-			return errorsOf(err, g.stop())
+			return err
+		}
+		m := new(rate)
+		err = g.during(p.name+"-"+l.name, m, func() error { return r.publish(ctx, p, g, m, &l) })
+		if err := errorsOf(err, g.stop()); err != nil {
+			return err
 		}
 		r.rate(l.name, l.describe(), m)
 	}
-	return g.stop()
+	return nil
 }
 
 func (l *load) describe() string {
@@ -306,7 +299,7 @@ func (r *run) idleOf(ctx context.Context, g *remote, kind idleClient) error {
 		return err
 	}
 	_ = warm.Close()
-	before, err := g.held()
+	before, err := g.held("")
 	if err != nil {
 		return err
 	}
@@ -317,7 +310,7 @@ func (r *run) idleOf(ctx context.Context, g *remote, kind idleClient) error {
 		return err
 	}
 	opened := time.Since(begin)
-	after, err := g.held()
+	after, err := g.held(g.Adapters[0] + "-idle-" + strings.ReplaceAll(kind.name, " ", "-"))
 	if err != nil {
 		return err
 	}
