@@ -182,7 +182,7 @@ func (a *App) makeGate(context.Context) error {
 	})
 	a.Gate = gate.New(gate.Config{
 		Directory: a.Directory, Engine: a.Engine, Commit: a.commit, Channels: a.Channels, Inboxes: a.Inboxes,
-		Auth: auth.Chain(authenticators(a.Directory)), Events: gateEvents(a.Metrics), Logger: a.logger.With("part", "gate"),
+		Auth: auth.Chain(authenticators(a.Directory, a.tls.clients)), Events: gateEvents(a.Metrics), Logger: a.logger.With("part", "gate"),
 	})
 	h := &a.Config.Handlers
 	a.Dispatcher = dispatch.New(a.Channels, a.commit, a.Gate.Deliver, dispatch.Options{

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"crypto/x509"
 	"fmt"
 	"slices"
 	"strings"
@@ -10,8 +11,10 @@ import (
 	"github.com/gatehouse/gatehouse/adapter/amqp1"
 	"github.com/gatehouse/gatehouse/adapter/httpapi"
 	"github.com/gatehouse/gatehouse/auth"
+	"github.com/gatehouse/gatehouse/auth/cert"
 	"github.com/gatehouse/gatehouse/auth/secret"
 	"github.com/gatehouse/gatehouse/config"
+	"github.com/gatehouse/gatehouse/directory"
 	"github.com/gatehouse/gatehouse/engine"
 	"github.com/gatehouse/gatehouse/engine/memory"
 	"github.com/gatehouse/gatehouse/engine/pebbledb"
@@ -49,9 +52,10 @@ func handlers() plugin.Set[handler.Deps, handler.Handler] {
 
 // authenticators returns the ways of proving an identity, in the order they are
 // asked.
-func authenticators(keys auth.Keys) []auth.Authenticator {
+func authenticators(d *directory.Directory, authorities *x509.CertPool) []auth.Authenticator {
 	return []auth.Authenticator{
-		secret.New(keys),
+		secret.New(d),
+		cert.New(d, authorities),
 	}
 }
 

@@ -48,6 +48,9 @@ func (a *App) openListeners(ctx context.Context) error {
 		if err != nil {
 			return a.Config.Faultf(path+".adapter", "%v", err)
 		}
+		if !k.tls && wanted[i].ClientCertificates == config.Ask {
+			return a.Config.Faultf(path+".clientCertificates", "%s has no TLS, by which clients show certificates", k.name)
+		}
 		if made[i], err = a.makeAdapter(k, &wanted[i]); err != nil {
 			return err
 		}
@@ -73,7 +76,7 @@ func (a *App) makeAdapter(k adapterKind, l *config.Listener) (*listener, error) 
 		o.Drain = time.Duration(l.Drain)
 	}
 	if k.tls {
-		o.TLS = a.tls.server.Clone()
+		o.TLS = a.tlsOf(k, l)
 	}
 	made, err := k.make(adapterDeps{o, a}, l.Options)
 	if err != nil {

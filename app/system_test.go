@@ -265,6 +265,7 @@ func TestFaults(t *testing.T) {
 		"engine: {cash: 3MiB}\n":                                  `unknown key "cash" in engine; did you mean "cache"?`,
 		"tls: {certificate: /no/such, key: /no/such}\n":           "test.yaml:6: tls: the certificate cannot be read",
 		"tls: {clientCA: /no/such}\n":                             "test.yaml:6: tls.clientCA: the authorities",
+		"listeners: [{adapter: http, clientCertificates: ask}]\n": "test.yaml:5: listeners[0].clientCertificates: http has no TLS",
 		"encryption: {keyFile: /no/such}\n":                       "test.yaml:6: encryption.keyFile: ",
 		"encryption: {keyEnv: GATEHOUSE_TEST_NO_SUCH_VARIABLE}\n": "encryption.keyEnv: environment variable GATEHOUSE_TEST_NO_SUCH_VARIABLE is not set",
 	} {

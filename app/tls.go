@@ -3,18 +3,22 @@ package app
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"net"
 	"path/filepath"
 	"time"
 
+	"github.com/gatehouse/gatehouse/adapter/httpapi"
 	"github.com/gatehouse/gatehouse/app/certs"
+	"github.com/gatehouse/gatehouse/config"
 )
 
-// An identity is what TLS listeners show, and whom they ask for a certificate.
+// An identity is what TLS listeners show, and whom they trust.
 type identity struct {
 	server    *tls.Config
-	authority string // file with the local authority, if there is one
+	authority string         // file with the local authority, if there is one
+	clients   *x509.CertPool // the authorities of client certificates; nil: none
 }
 
 // path returns the place of something in the data folder.
@@ -45,9 +49,33 @@ func (a *App) openTLS(context.Context) error {
 		if err != nil {
 			return a.Config.Faultf("tls.clientCA", "%v", err)
 		}
-		a.tls.server.ClientCAs, a.tls.server.ClientAuth = pool, tls.VerifyClientCertIfGiven
+		a.tls.clients = pool
 	}
 	return nil
+}
+
+// tlsOf returns the configuration of a listener that speaks TLS.
+//
+// Clients are asked for a certificate without saying whose, and whatever they
+// show is let through: one that an endpoint lists by its thumbprint need not be
+// issued by anyone, and clients with one would not show it if authorities were
+// named. Package auth/cert verifies it, when it is used as a proof.
+func (a *App) tlsOf(k adapterKind, l *config.Listener) *tls.Config {
+	c := a.tls.server.Clone()
+	if asks(a.Config, k, l) {
+		c.ClientAuth = tls.RequestClientCert
+	}
+	return c
+}
+
+// asks reports whether the clients of a listener are asked for a certificate.
+func asks(cfg *config.Config, k adapterKind, l *config.Listener) bool {
+	for _, said := range [...]string{l.ClientCertificates, cfg.TLS.ClientCertificates} {
+		if said != "" {
+			return said == config.Ask
+		}
+	}
+	return k.name != httpapi.ProtocolTLS || cfg.TLS.ClientCA != ""
 }
 
 func (a *App) sayMade(l *certs.Local) {

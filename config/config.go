@@ -75,6 +75,8 @@ type Listener struct {
 	Connections int `yaml:"connections"`
 	// The greatest size of a message, or of a batch on the wire. Default: 1 MiB.
 	MaxBody Size `yaml:"maxBody"`
+	// Overrides tls.clientCertificates here: ask or never.
+	ClientCertificates string `yaml:"clientCertificates"`
 	// Options of that adapter.
 	Options Block `yaml:",inline"`
 }
@@ -85,9 +87,17 @@ type TLS struct {
 	Certificate string `yaml:"certificate"`
 	// File with the private key, in PEM.
 	Key string `yaml:"key"`
-	// File with the authorities, in PEM, that client certificates are checked against. Without it, clients are not asked for one.
+	// File with the authorities, in PEM, whose client certificates prove endpoints by the names they have. Certificates that endpoints list by their thumbprints need none.
 	ClientCA string `yaml:"clientCA"`
+	// Whether clients are asked, when they connect, for a certificate, which they need not have: ask or never. Default: ask; but https only with clientCA, because browsers would show people a choice of the certificates they have.
+	ClientCertificates string `yaml:"clientCertificates"`
 }
+
+// The values of TLS.ClientCertificates and Listener.ClientCertificates.
+const (
+	Ask   = "ask"
+	Never = "never"
+)
 
 // Encryption says where the key is that endpoint keys are encrypted with.
 type Encryption struct {

@@ -63,7 +63,8 @@ listeners:
     address: "127.0.0.1:8080"
     drain: 3s
     connections: 100
-tls: {certificate: cert.pem, key: key.pem, clientCA: ca.pem}
+    clientCertificates: never
+tls: {certificate: cert.pem, key: key.pem, clientCA: ca.pem, clientCertificates: ask}
 encryption: {keyEnv: SECRET}
 inbox: {lock: 1m, maxDeliveries: -1, maxAge: 7d, deadLetterExpired: false, maxMessages: 10, maxBytes: 1GiB, onFull: dropOldest, deadLetterMaxAge: 30d}
 handlers: {maxAttempts: 5, minBackoff: 1s, maxBackoff: 2m, deadLetterMaxAge: 14d}
@@ -79,9 +80,9 @@ func TestWholeFile(t *testing.T) {
 		Admin:  Admin{Address: "127.0.0.1:9090"},
 		Listeners: []Listener{
 			{Adapter: "https", Address: ":8443", MaxBody: 4 << 20},
-			{Adapter: "http", Address: "127.0.0.1:8080", Drain: Duration(3 * time.Second), Connections: 100},
+			{Adapter: "http", Address: "127.0.0.1:8080", Drain: Duration(3 * time.Second), Connections: 100, ClientCertificates: Never},
 		},
-		TLS:        TLS{Certificate: "cert.pem", Key: "key.pem", ClientCA: "ca.pem"},
+		TLS:        TLS{Certificate: "cert.pem", Key: "key.pem", ClientCA: "ca.pem", ClientCertificates: Ask},
 		Encryption: Encryption{KeyEnv: "SECRET"},
 		Inbox: Inbox{
 			Lock: Duration(time.Minute), MaxDeliveries: -1, MaxAge: Duration(7 * 24 * time.Hour), MaxMessages: 10,

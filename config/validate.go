@@ -35,6 +35,7 @@ func (c *Config) Validate() error {
 	if (c.TLS.Certificate == "") != (c.TLS.Key == "") {
 		v.fault("tls", "certificate and key go together; give both, or neither to have them made")
 	}
+	v.asking("tls.clientCertificates", c.TLS.ClientCertificates)
 	if c.Encryption.KeyFile != "" && c.Encryption.KeyEnv != "" {
 		v.fault("encryption", "give keyFile or keyEnv, not both")
 	}
@@ -107,9 +108,17 @@ func (v *validation) listeners() {
 		if l.Connections < 0 {
 			v.fault(path+".connections", "a number of connections cannot be negative")
 		}
+		v.asking(path+".clientCertificates", l.ClientCertificates)
 		if l.MaxBody < 0 || l.MaxBody > maxBody {
 			v.fault(path+".maxBody", "the size must be at most %d MiB", maxBody>>20)
 		}
+	}
+}
+
+// asking checks whether clients are asked for certificates.
+func (v *validation) asking(path, s string) {
+	if s != "" && s != Ask && s != Never {
+		v.fault(path, "%q is neither %s nor %s", s, Ask, Never)
 	}
 }
 
