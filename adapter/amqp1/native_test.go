@@ -34,6 +34,7 @@ func odd() map[string][]byte {
 		"data":            message.AppendData(bytes.Clone(applied), []byte("hello")),
 		"wide data":       wide,
 		"empty data":      message.AppendData(bytes.Clone(properties), nil),
+		"early footer":    message.AppendData(message.AppendFooter(bytes.Clone(applied), wire.Map(wire.Symbol("x"), wire.Int(1))), []byte("hello")),
 		"footer":          message.AppendFooter(message.AppendData(bytes.Clone(applied), []byte("hello")), wire.Map(wire.Symbol("x"), wire.Int(1))),
 		"two data":        message.AppendData(message.AppendData(bytes.Clone(applied), []byte("he")), []byte("llo")),
 		"text":            value(wire.String("hello")),

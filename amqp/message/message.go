@@ -140,13 +140,16 @@ func symbolic(d wire.Value) (uint64, bool) {
 }
 
 // add takes a section in, which must come after the last one or, in a body of
-// data or sequences, be of its kind.
+// data or sequences, be of its kind. A footer may stand before the body, which
+// is where rhea, and so Azure's SDK for JavaScript, writes it.
 func (m *Message) add(code, last uint64, s span) error {
 	repeated := code == last && (code == codeData || code == codeSequence)
-	if code <= last && !repeated {
+	body := code >= codeData && code <= codeValue
+	late := last == codeFooter && body && m.kind == BodyNone
+	if code <= last && !repeated && !late || code == codeFooter && m.parts[codeFooter-codeHeader].end != 0 {
 		return ErrOrder
 	}
-	if code >= codeData && code <= codeValue {
+	if body {
 		if m.kind != BodyNone && !repeated {
 			return ErrOrder
 		}
@@ -182,12 +185,17 @@ func (m *Message) value(code int) wire.Value {
 // header nor annotations of any kind: the "bare message" and the footer, which
 // an intermediary must not change (part 3.2).
 func (m *Message) Bare() []byte {
-	for _, p := range m.parts[codeProperties-codeHeader:] {
-		if p.end != 0 {
-			return m.raw[p.start:]
+	var first *span
+	for i := range m.parts[codeProperties-codeHeader:] {
+		p := &m.parts[codeProperties-codeHeader+i]
+		if p.end != 0 && (first == nil || p.start < first.start) {
+			first = p
 		}
 	}
-	return nil
+	if first == nil {
+		return nil
+	}
+	return m.raw[first.start:]
 }
 
 // DeliveryAnnotations returns the map of the section, absent if there is none.

@@ -110,26 +110,35 @@ func TestWrongMessages(t *testing.T) {
 	data := message.AppendData(nil, []byte("x"))
 	value := message.AppendBody(nil, wire.Null())
 	header := message.AppendHeader(nil, message.Header{})
+	footer := wire.AppendValue(nil, wire.Describe(wire.Ulong(0x78), wire.Map(wire.Symbol("f"), wire.Bool(true))))
 	join := func(b ...[]byte) []byte { return bytes.Join(b, nil) }
 	for name, test := range map[string]struct {
 		input []byte
 		err   error
 	}{
-		"header after body": {join(data, header), message.ErrOrder},
-		"header twice":      {join(header, header), message.ErrOrder},
-		"two values":        {join(value, value), message.ErrOrder},
-		"data and value":    {join(data, value), message.ErrOrder},
-		"not a section":     {wire.AppendString(nil, "x"), message.ErrSection},
-		"unknown section":   {wire.AppendValue(nil, wire.Describe(wire.Ulong(0x79), wire.List())), message.ErrSection},
-		"data of a string":  {wire.AppendValue(nil, wire.Describe(wire.Ulong(0x75), wire.String("x"))), message.ErrType},
-		"cut":               {data[:len(data)-1], wire.ErrShort},
-		"no body":           {header, nil},
-		"by name":           {wire.AppendValue(nil, wire.Describe(wire.Symbol("amqp:data:binary"), wire.Binary(nil))), nil},
-		"sequences":         {join(message.AppendSequence(nil, wire.List()), message.AppendSequence(nil, wire.List(wire.Int(1)))), nil},
+		"header after body":   {join(data, header), message.ErrOrder},
+		"header twice":        {join(header, header), message.ErrOrder},
+		"two values":          {join(value, value), message.ErrOrder},
+		"data and value":      {join(data, value), message.ErrOrder},
+		"not a section":       {wire.AppendString(nil, "x"), message.ErrSection},
+		"unknown section":     {wire.AppendValue(nil, wire.Describe(wire.Ulong(0x79), wire.List())), message.ErrSection},
+		"data of a string":    {wire.AppendValue(nil, wire.Describe(wire.Ulong(0x75), wire.String("x"))), message.ErrType},
+		"two footers":         {join(footer, data, footer), message.ErrOrder},
+		"footer in the body":  {join(data, footer, data), message.ErrOrder},
+		"header after footer": {join(footer, header), message.ErrOrder},
+		"footer before body":  {join(header, footer, data, data), nil}, // as rhea has it
+		"cut":                 {data[:len(data)-1], wire.ErrShort},
+		"no body":             {header, nil},
+		"by name":             {wire.AppendValue(nil, wire.Describe(wire.Symbol("amqp:data:binary"), wire.Binary(nil))), nil},
+		"sequences":           {join(message.AppendSequence(nil, wire.List()), message.AppendSequence(nil, wire.List(wire.Int(1)))), nil},
 	} {
 		if _, err := message.Parse(test.input); !errors.Is(err, test.err) {
 			t.Errorf("%s: %v, want %v", name, err, test.err)
 		}
+	}
+	early, err := message.Parse(join(header, footer, data))
+	if err != nil || !bytes.Equal(early.Bare(), join(footer, data)) || !bytes.Equal(early.Body(), data) || early.Footer().Len() == 0 {
+		t.Errorf("footer before the body: %x, %v", early.Bare(), err)
 	}
 	m, err := message.Parse(wire.AppendValue(nil, wire.Describe(wire.Ulong(0x73), wire.List(wire.Null(), wire.Null(), wire.Int(1)))))
 	if err != nil {
