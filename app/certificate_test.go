@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -167,6 +168,39 @@ func TestCertificateRotation(t *testing.T) {
 		if a != step.one || b != step.two {
 			t.Errorf("%+v: %d %s and %d %s, want %d and %d", step.listed, a, body, b, other, step.one, step.two)
 		}
+	}
+}
+
+// TestCertificateTakenAwayWhileWaiting ends a request that waits for a message.
+func TestCertificateTakenAwayWhileWaiting(t *testing.T) {
+	t.Parallel()
+	g, _ := withCertificates(t)
+	client := adaptertest.Certificate(t, nil, nil)
+	g.certify(byThumbprint(client, "listen"))
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, http.MethodDelete, g.base+"/"+mailbox+"/messages/head?timeout=60", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	status := make(chan int, 1)
+	web := g.web(client)
+	go func() {
+		w, err := web.Do(r)
+		if err != nil {
+			t.Error(err)
+			status <- 0
+			return
+		}
+		_ = w.Body.Close()
+		status <- w.StatusCode
+	}()
+	for len(g.Gate.Sessions(demo.Account)) == 0 && ctx.Err() == nil {
+		runtime.Gosched()
+	}
+	g.certify()
+	if got := <-status; got != http.StatusUnauthorized && got != http.StatusForbidden {
+		t.Errorf("it was answered with %d", got)
 	}
 }
 

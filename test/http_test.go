@@ -11,8 +11,9 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// request is "http METHOD WHERE [-u USER:PASSWORD] [-H 'NAME: VALUE']... [-d BODY]"
-// in scripts. WHERE is a path of the https listener, a path of the http
+// request is "http METHOD WHERE [-u USER:PASSWORD] [-E CERTIFICATE]
+// [-H 'NAME: VALUE']... [-d BODY]" in scripts. CERTIFICATE is a file with one and
+// its key, see certificate. WHERE is a path of the https listener, a path of the http
 // listener behind "http:", one of the admin listener behind "admin:", or a
 // whole address. It prints status, headers and body, and fails for a status
 // from 400 on.
@@ -29,7 +30,7 @@ func request(ts *testscript.TestScript, neg bool, args []string) {
 // do makes the request and returns what it prints.
 func do(ts *testscript.TestScript, args []string) (shown string, status int) {
 	if len(args) < 2 {
-		ts.Fatalf("usage: http METHOD WHERE [-u USER:PASSWORD] [-H 'NAME: VALUE']... [-d BODY]")
+		ts.Fatalf("usage: http METHOD WHERE [-u USER:PASSWORD] [-E CERTIFICATE] [-H 'NAME: VALUE']... [-d BODY]")
 	}
 	s := sessionOf(ts)
 	if s.command == nil {
@@ -37,6 +38,7 @@ func do(ts *testscript.TestScript, args []string) (shown string, status int) {
 	}
 	r, err := http.NewRequest(args[0], s.address(args[1]), nil)
 	ts.Check(err)
+	client := s.client
 	for flags := args[2:]; len(flags) > 0; flags = flags[2:] {
 		if len(flags) == 1 {
 			ts.Fatalf("%s needs a value", flags[0])
@@ -45,16 +47,18 @@ func do(ts *testscript.TestScript, args []string) (shown string, status int) {
 		case "-u":
 			user, password, _ := strings.Cut(value, ":")
 			r.SetBasicAuth(user, password)
+		case "-E":
+			client = showing(ts, client, value)
 		case "-H":
 			name, text, _ := strings.Cut(value, ":")
 			r.Header.Set(name, strings.TrimSpace(text))
 		case "-d":
 			r.Body, r.ContentLength = io.NopCloser(strings.NewReader(value)), int64(len(value))
 		default:
-			ts.Fatalf("%s is none of -u, -H and -d", flags[0])
+			ts.Fatalf("%s is none of -u, -E, -H and -d", flags[0])
 		}
 	}
-	w, err := s.client.Do(r)
+	w, err := client.Do(r)
 	ts.Check(err)
 	defer w.Body.Close()
 	body, err := io.ReadAll(w.Body)

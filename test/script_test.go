@@ -19,10 +19,12 @@ var update = flag.Bool("update", false, "write what scripts compare with anew")
 // TestScript runs every script in testdata/script over every engine. They read
 // like the session of a user; besides what testscript has, they can say
 //
-//	gateway start|stop|restart|kill   steer the gateway of this script
+//	gateway start [NAME=VALUE]...     start the gateway of this script, with settings
+//	gateway stop|restart|kill         steer it
 //	[!] gatehouse ARGUMENT...         run the command line against it
 //	code N                            the last gatehouse ended with exit code N
 //	[!] http METHOD PATH ...          make a request, see http_test.go
+//	certificate NAME ...              make a certificate, see certificate_test.go
 //	until PATTERN COMMAND...          repeat gatehouse or http until it prints that
 //	capture NAME PATTERN              what the parentheses find in stdout, as a variable
 //
@@ -37,7 +39,7 @@ func TestScript(t *testing.T) {
 				RequireUniqueNames: true,
 				UpdateScripts:      *update,
 				Cmds: map[string]func(*testscript.TestScript, bool, []string){
-					"gateway": steer, "gatehouse": gatehouse, "code": code, "http": request, "until": until, "capture": capture,
+					"gateway": steer, "gatehouse": gatehouse, "code": code, "http": request, "certificate": certificate, "until": until, "capture": capture,
 				},
 			})
 		})
@@ -72,11 +74,12 @@ func condition(c, engine string) (bool, error) {
 // steer is "gateway".
 func steer(ts *testscript.TestScript, neg bool, args []string) {
 	s := sessionOf(ts)
-	if neg || len(args) != 1 {
-		ts.Fatalf("usage: gateway start|stop|restart|kill")
+	if neg || len(args) == 0 || len(args) > 1 && args[0] != "start" {
+		ts.Fatalf("usage: gateway start [NAME=VALUE]...|stop|restart|kill")
 	}
 	switch args[0] {
 	case "start":
+		s.more = append(s.more, args[1:]...)
 		ts.Check(s.start())
 	case "stop":
 		ts.Check(s.stop())
