@@ -3,6 +3,8 @@ package signalr
 import (
 	"context"
 	"errors"
+	"sync"
+	"time"
 
 	"github.com/gatehouse/gatehouse/signalr/wire"
 )
@@ -26,10 +28,73 @@ const (
 	LongPolling      Transport = "LongPolling"
 )
 
+// A stage is how far a connection has come.
+type stage uint8
+
+const (
+	waiting   stage = iota // negotiated, no transport yet
+	shaking                // a transport, no handshake yet
+	greeting               // the hub is asked about it; nothing is sent yet
+	connected              // open
+	ended
+)
+
 // A Conn is a connection of one client.
+//
+// Lock order: input, then mu. Callbacks are called with input held and mu free.
 type Conn struct {
-	id    string
-	owner any
+	server *Server
+	id     string
+	token  string // the secret that requests of the connection carry
+	owner  any
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+
+	input    sync.Mutex // held while records are taken
+	partial  []byte     // the begin of a record; under input
+	incoming counter    // stateful reconnect; under input
+
+	mu        sync.Mutex
+	changed   *sync.Cond // reading may go on; on mu
+	stage     stage
+	transport Transport
+	protocol  wire.Protocol // nil before the handshake
+	mayResume bool          // stateful reconnect was agreed on in negotiation
+	stateful  bool          // and in the handshake
+	err       error         // why it ended
+	parts     int           // what has to be over before it is forgotten
+	released  bool          // the transport is over
+
+	out      output
+	calls    map[uint64]*Call
+	lastCall uint64
+	pipeline pipeline
+	clock    clock
+
+	socket  *socket       // of WebSockets
+	poll    *poll         // of long polling: the one that is open
+	wake    chan struct{} // of the other two: there is something to send
+	posting chan struct{} // likewise: held by the POST that is being read
+}
+
+// newConn returns a connection that nobody knows yet.
+func newConn(s *Server, owner any) *Conn {
+	c := &Conn{server: s, id: secret(12), token: secret(24), owner: owner, parts: 2}
+	c.changed = sync.NewCond(&c.mu)
+	c.ctx, c.cancel = context.WithCancelCause(context.Background())
+	return c
+}
+
+// start begins to watch over the connection.
+func (c *Conn) start() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.stage == ended { // the server closes
+		return
+	}
+	c.clock.deadline = now().Add(c.server.options.HandshakeTimeout)
+	c.clock.timer = time.AfterFunc(c.server.options.HandshakeTimeout, c.tick)
+	c.clock.next = c.clock.deadline
 }
 
 // ID returns the public name of the connection, which the client knows too.
@@ -39,57 +104,120 @@ func (c *Conn) ID() string { return c.id }
 func (c *Conn) Owner() any { return c.owner }
 
 // Transport returns how the bytes travel; empty before the client has come.
-func (c *Conn) Transport() Transport { return "" }
+func (c *Conn) Transport() Transport {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.transport
+}
 
 // Protocol returns the hub protocol, "json" or "messagepack"; empty before the
 // handshake.
-func (c *Conn) Protocol() string { return "" }
+func (c *Conn) Protocol() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.protocol == nil {
+		return ""
+	}
+	return c.protocol.Name()
+}
 
 // Context is done when the connection has ended; its cause is the error that
 // Hub.Closed gets (context.Canceled for nil).
-func (c *Conn) Context() context.Context { return context.Background() }
-
-// Send calls a method of the client without awaiting an answer. The values are
-// encoded before it returns. It fails with ErrFull or ErrClosed.
-func (c *Conn) Send(target string, arguments ...wire.Value) error { return ErrClosed }
-
-// Invoke calls a method of the client and awaits its answer: done is called
-// exactly once unless Invoke fails or the call is forgotten, with the result
-// (zero if the client returned nothing), or with a *ClientError if the client's
-// method failed, gave no result or does not exist, or with ErrClosed if the
-// connection ended before. Done must not block; it runs as Hub.Invoke does. It
-// fails with ErrFull or ErrClosed.
-func (c *Conn) Invoke(target string, done func(result wire.Value, err error), arguments ...wire.Value) (*Call, error) {
-	return nil, ErrClosed
-}
-
-// A Call is a call of a client's method whose result is awaited.
-type Call struct{}
-
-// Forget gives the result up: done will not be called any more if it returns
-// true. A result that comes later is dropped.
-func (c *Call) Forget() bool { return false }
-
-// A ClientError is an error that a client's method answered with.
-type ClientError struct{ Text string }
-
-// Error returns the text.
-func (e *ClientError) Error() string { return "signalr: the client failed: " + e.Text }
-
-// Buffered returns how many bytes wait to be sent, or with stateful reconnect
-// to be acknowledged.
-func (c *Conn) Buffered() int { return 0 }
-
-// Flushed calls do once, from another goroutine, when no more than below bytes
-// are Buffered (at once if that is so now), or the connection has ended. Do must
-// not block. A later call replaces one that still waits.
-func (c *Conn) Flushed(below int, do func()) {}
-
-// Wait returns when no more than half of Options.SendBuffer is Buffered. It fails with
-// ErrClosed when the connection ends, or with the error of ctx.
-func (c *Conn) Wait(ctx context.Context) error { return ErrClosed }
+func (c *Conn) Context() context.Context { return c.ctx }
 
 // Close ends the connection: what was sent before is still delivered, if the
 // client takes it, then the client is told text (empty: no error) and whether it
 // may connect anew. Later calls have no effect. It does not wait.
-func (c *Conn) Close(text string, allowReconnect bool) {}
+func (c *Conn) Close(text string, allowReconnect bool) {
+	c.end(&CloseError{Text: text, AllowReconnect: allowReconnect},
+		&wire.Record{Type: wire.Close, Error: clean(text), Reconnect: allowReconnect})
+}
+
+// end ends the connection, once: with goodbye as the last record, if there is
+// one and the client could read it.
+func (c *Conn) end(err error, goodbye *wire.Record) {
+	c.mu.Lock()
+	if c.stage == ended {
+		c.mu.Unlock()
+		return
+	}
+	switch {
+	case goodbye == nil:
+	case c.protocol != nil && c.stage == connected:
+		c.out.last, _ = c.protocol.Append(nil, goodbye) // it has no values that could fail
+	case c.stage == shaking || c.stage == greeting:
+		c.out.free() // what the hub sent before it was greeted
+		c.out.last = wire.AppendHandshake(nil, orDefault(goodbye.Error, "the connection is closed"))
+	}
+	c.stage, c.err = ended, err
+	c.pipeline = pipeline{}
+	if c.clock.timer != nil {
+		c.clock.deadline = now().Add(c.server.options.PollGap)
+		c.reschedule()
+	}
+	c.changed.Broadcast()
+	c.flush()
+	if c.transport == "" || c.transport == WebSockets && c.socket == nil {
+		c.release()
+	}
+	flushed := c.out.takeWaiter(0, true)
+	c.mu.Unlock()
+	c.cancel(err)
+	go c.finish(err, flushed)
+}
+
+// finish makes the last callbacks of the connection, after those under way.
+func (c *Conn) finish(err error, flushed func()) {
+	if flushed != nil {
+		flushed()
+	}
+	c.input.Lock()
+	for _, call := range c.takeCalls() {
+		call.done(wire.Value{}, ErrClosed)
+	}
+	c.dropPartial()
+	c.server.hub.Closed(c, err)
+	c.input.Unlock()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.part()
+}
+
+// release says that the transport is over. It holds mu.
+func (c *Conn) release() {
+	if !c.released {
+		c.released = true
+		c.out.free()
+		c.part()
+	}
+}
+
+// part says that a part of the connection is over. It holds mu.
+func (c *Conn) part() {
+	c.parts--
+	if c.parts > 0 {
+		return
+	}
+	if c.clock.timer != nil {
+		c.clock.timer.Stop()
+	}
+	c.server.remove(c)
+}
+
+// abandon cuts the connection off at once.
+func (c *Conn) abandon() {
+	c.end(ErrClosed, nil)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.socket != nil {
+		c.socket.abort()
+	}
+	if c.poll != nil {
+		close(c.poll.gone)
+		c.poll = nil
+	}
+	if c.transport == LongPolling {
+		c.release()
+	}
+	c.signal()
+}

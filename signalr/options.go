@@ -42,10 +42,11 @@ type Options struct {
 	ClientTimeout time.Duration
 
 	// WriteTimeout is how long one write to a client may take; what a write takes
-	// is at most 64 KiB or one record. Default: 10 s.
+	// is at most 16 KiB. Default: 10 s.
 	WriteTimeout time.Duration
 
-	// BodyTimeout is how long the body of one POST may take. Default: 30 s.
+	// BodyTimeout is how long a client may pause within the body of a POST.
+	// Default: 30 s.
 	BodyTimeout time.Duration
 
 	// PollTimeout is how long a poll waits for data. Clients give up after 100 s.
