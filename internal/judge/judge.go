@@ -1,5 +1,6 @@
 // Package judge brings the clients of others that tests let judge this
-// gateway: packages of npm and programs of Debian. It is for tests only.
+// gateway: packages of npm, and programs and modules of Debian. It is for tests
+// only.
 //
 // What a machine lacks is installed where that can be done without asking; a
 // test whose judge cannot be had is skipped and says so, but fails where
@@ -110,14 +111,46 @@ func Program(t testing.TB, name, debian string) (path string) {
 	return path
 }
 
-// aptInstall installs a package, with the lists renewed if that fails. It
-// waits for other processes that install something.
-func aptInstall(t testing.TB, debian string) error {
+// Python returns a Python that has a module. If no Python here has it, it is
+// installed from packages of Debian, as a Program is.
+func Python(t testing.TB, module string, debian ...string) (path string) {
+	t.Helper()
+	apt.Lock()
+	defer apt.Unlock()
+	if path, ok := pythonWith(t, module); ok {
+		return path
+	}
+	if os.Geteuid() != 0 {
+		Missing(t, "no Python here has %s; it is in Debian's package %s", module, debian[0])
+	}
+	if err := aptInstall(t, debian...); err != nil {
+		Missing(t, "no Python here has %s, and Debian's package %s cannot be installed: %v", module, debian[0], err)
+	}
+	path, ok := pythonWith(t, module)
+	if !ok {
+		Missing(t, "Debian's package %s does not bring %s", debian[0], module)
+	}
+	return path
+}
+
+// pythonWith looks for a Python that has a module: the user's, or Debian's own.
+func pythonWith(t testing.TB, module string) (path string, ok bool) {
+	for _, path := range []string{"python3", "/usr/bin/python3"} {
+		if exec.CommandContext(t.Context(), path, "-c", "import "+module).Run() == nil {
+			return path, true
+		}
+	}
+	return "", false
+}
+
+// aptInstall installs packages, with the lists renewed if that fails. It waits
+// for other processes that install something.
+func aptInstall(t testing.TB, debian ...string) error {
 	var err error
 	for _, args := range [][]string{{"install"}, {"update"}, {"install"}} {
 		args = append(args, "-q", "-y", "-o", "DPkg::Lock::Timeout=300")
 		if args[0] == "install" {
-			args = append(args, "--no-install-recommends", debian)
+			args = append(append(args, "--no-install-recommends"), debian...)
 		}
 		c := exec.CommandContext(t.Context(), "apt-get", args...)
 		c.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
