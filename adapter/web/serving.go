@@ -1,0 +1,220 @@
+package web
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"net/http"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/gatehouse/gatehouse"
+	"github.com/gatehouse/gatehouse/auth"
+	"github.com/gatehouse/gatehouse/gate"
+)
+
+// A serving is the clients of one door of one listener.
+type serving struct {
+	options  *Options
+	protocol string
+	at       *gate.Gate
+	ctx      context.Context // ends what is left once the drain time is over
+	cut      context.CancelFunc
+	running  sync.WaitGroup
+
+	mu       sync.Mutex
+	stopped  bool
+	count    int
+	sessions map[string]*session // by the id of the connection
+	named    map[string]*session // by party and name
+	surplus  int                 // turned away since the last report
+	told     time.Time           // when that was
+}
+
+func newServing(a *Adapter, g *gate.Gate, protocol string) *serving {
+	s := &serving{options: &a.options, protocol: protocol, at: g, sessions: make(map[string]*session), named: make(map[string]*session)}
+	s.ctx, s.cut = context.WithCancel(context.Background())
+	return s
+}
+
+// reportEvery bounds how often a full door is logged.
+const reportEvery = 10 * time.Second
+
+var errFull = gatehouse.Errorf(gatehouse.Unavailable, "the gateway has as many connections as it may, or is stopping; try again shortly")
+
+// admit takes a connection in if there is room, which then must leave.
+func (v *serving) admit() error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.stopped {
+		return errFull
+	}
+	if v.count < v.options.Connections {
+		v.count++
+		v.running.Add(1)
+		return nil
+	}
+	v.surplus++
+	if now := time.Now(); now.Sub(v.told) >= reportEvery {
+		v.options.Logger.Warn("connections refused: there are as many as may be", "protocol", v.protocol, "limit", v.options.Connections, "refused", v.surplus)
+		v.told, v.surplus = now, 0
+	}
+	return errFull
+}
+
+func (v *serving) leave() {
+	v.mu.Lock()
+	v.count--
+	v.mu.Unlock()
+	v.running.Done()
+}
+
+// enter adds a session to those that are told to stop; false if that has
+// happened already.
+func (v *serving) enter(s *session) bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.stopped {
+		return false
+	}
+	v.sessions[s.id] = s
+	return true
+}
+
+func (v *serving) exit(s *session) {
+	key := s.key()
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	delete(v.sessions, s.id)
+	if v.named[key] == s {
+		delete(v.named, key)
+	}
+}
+
+// key is that of the session's name.
+func (s *session) key() string {
+	id := s.gate.Identity()
+	return gatehouse.Fold(id.Account) + "/" + gatehouse.Fold(id.Endpoint) + "/" + s.name
+}
+
+var errTakenOver = gatehouse.Errorf(gatehouse.Conflict, "another connection came under this client's name")
+
+// take ends the session that has the name of s, and waits until what its client
+// held is back. s has the name from now on.
+func (v *serving) take(s *session) {
+	if s.name == "" {
+		return
+	}
+	key := s.key()
+	v.mu.Lock()
+	old := v.named[key]
+	v.named[key] = s
+	v.mu.Unlock()
+	if old != nil {
+		old.finish(errTakenOver)
+		<-old.over
+	}
+}
+
+// find returns the session of a connection, if it is of that endpoint.
+func (v *serving) find(id string, a gatehouse.AccountName, e gatehouse.EndpointName) *session {
+	v.mu.Lock()
+	s := v.sessions[id]
+	v.mu.Unlock()
+	if s == nil {
+		return nil
+	}
+	of := s.gate.Identity()
+	if gatehouse.Fold(of.Account) != gatehouse.Fold(a) || gatehouse.Fold(of.Endpoint) != gatehouse.Fold(e) {
+		return nil
+	}
+	return s
+}
+
+// stop ends the sessions as soon as nothing of theirs is on its way, and those
+// that take longer than the drain time. It returns when all connections are
+// gone.
+func (v *serving) stop() {
+	v.mu.Lock()
+	v.stopped = true
+	v.mu.Unlock()
+	for _, s := range v.all() {
+		s.stop()
+	}
+	cut := time.AfterFunc(v.options.Drain, func() {
+		for _, s := range v.all() {
+			s.finish(errStopping)
+		}
+		v.cut()
+	})
+	v.running.Wait()
+	cut.Stop()
+	v.cut()
+}
+
+func (v *serving) all() []*session {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	all := make([]*session, 0, len(v.sessions))
+	for _, s := range v.sessions {
+		all = append(all, s)
+	}
+	return all
+}
+
+// open opens a session for a client that sends a request. The session is to be
+// started once it has its door, or finished.
+func (v *serving) open(r *http.Request, wants gatehouse.Rights) (*session, error) {
+	shown, err := credentials(r)
+	if err != nil {
+		return nil, err
+	}
+	query := r.URL.Query()
+	name := query.Get("client")
+	if name != "" {
+		if err := gatehouse.CheckName(name); err != nil {
+			return nil, gatehouse.Errorf(gatehouse.Invalid, "client: %w", err)
+		}
+	}
+	g, err := v.at.Open(context.WithoutCancel(r.Context()), v.attempt(r, wants, shown))
+	if err != nil {
+		return nil, err
+	}
+	var id [12]byte
+	_, _ = rand.Read(id[:]) // never fails
+	return &session{
+		serving: v, gate: g, id: hex.EncodeToString(id[:]), dead: query.Get("deadLetters") == "true", name: name,
+		over: make(chan struct{}), told: make(chan struct{}),
+	}, nil
+}
+
+// attempt describes the client to the gate.
+func (v *serving) attempt(r *http.Request, wants gatehouse.Rights, shown []auth.Credentials) gate.Attempt {
+	a := gate.Attempt{
+		Account: gatehouse.AccountName(r.PathValue("account")), Endpoint: gatehouse.EndpointName(r.PathValue("endpoint")),
+		Want: wants, Credentials: shown, Protocol: v.protocol, TLS: r.TLS != nil, Origin: r.Header.Get("Origin"),
+	}
+	if at, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
+		a.Remote = netip.AddrPortFrom(at.Addr().Unmap(), at.Port())
+	}
+	return a
+}
+
+// credentials returns what a request shows as proof: its Authorization header,
+// or the parameter access_token for browsers, which cannot set one everywhere;
+// and the certificate of its connection.
+func credentials(r *http.Request) ([]auth.Credentials, error) {
+	var shown []auth.Credentials
+	if header := r.Header.Get("Authorization"); header != "" {
+		var err error
+		if shown, err = auth.FromAuthorization(header); err != nil {
+			return nil, err
+		}
+	}
+	shown = append(shown, auth.FromToken(r.URL.Query().Get("access_token"))...)
+	if c, ok := auth.FromTLS(r.TLS); ok {
+		shown = append(shown, c)
+	}
+	return shown, nil
+}
