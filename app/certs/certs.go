@@ -9,6 +9,7 @@ package certs
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/pem"
 	"log/slog"
 	"os"
 	"sync/atomic"
@@ -112,14 +113,31 @@ func (s *Source) load() (*tls.Certificate, stamp, error) {
 	return &pair, st, nil
 }
 
-// Authorities reads the certificates of authorities, in PEM.
+// Authorities reads the certificates of authorities, in PEM. Anything else that
+// the file has is an error: one that is passed over would be missed later, by
+// clients. The error is of kind Invalid.
 func Authorities(file string) (*x509.CertPool, error) {
 	data, err := os.ReadFile(file)
 	if err != nil {
 		return nil, gatehouse.Errorf(gatehouse.Invalid, "the authorities of client certificates cannot be read: %w", err)
 	}
 	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(data) {
+	n := 0
+	for block, rest := pem.Decode(data); block != nil; block, rest = pem.Decode(rest) {
+		n++
+		if block.Type != "CERTIFICATE" {
+			return nil, gatehouse.Errorf(gatehouse.Invalid, "%s: part %d is a %s; the file is for certificates of authorities and nothing else", file, n, block.Type)
+		}
+		c, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return nil, gatehouse.Errorf(gatehouse.Invalid, "%s: certificate %d: %w", file, n, err)
+		}
+		if c.Version >= 3 && !c.IsCA {
+			return nil, gatehouse.Errorf(gatehouse.Invalid, "%s: certificate %d, %q, is not one of an authority; list a single client's by its thumbprint at the endpoint", file, n, c.Subject)
+		}
+		pool.AddCert(c)
+	}
+	if n == 0 {
 		return nil, gatehouse.Errorf(gatehouse.Invalid, "%s has no certificate in PEM", file)
 	}
 	return pool, nil

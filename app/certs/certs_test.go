@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -191,9 +192,14 @@ func TestOpenFails(t *testing.T) {
 			t.Errorf("%v", err)
 		}
 	}
-	for _, file := range []string{"/no/such", l.Key} {
-		if _, err := Authorities(file); !errors.Is(err, gatehouse.Invalid) {
-			t.Errorf("%v", err)
+	broken, empty := filepath.Join(t.TempDir(), "broken.pem"), filepath.Join(t.TempDir(), "empty.pem")
+	write(t, broken, read(t, l.Authority)+"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
+	write(t, empty, "nothing")
+	for file, text := range map[string]string{
+		"/no/such": "cannot be read", l.Key: "part 1 is a ", l.Certificate: "is not one of an authority", broken: "certificate 2: ", empty: "no certificate",
+	} {
+		if _, err := Authorities(file); !errors.Is(err, gatehouse.Invalid) || !strings.Contains(err.Error(), text) {
+			t.Errorf("%s: %v", file, err)
 		}
 	}
 }
