@@ -260,20 +260,24 @@ func (c *stream) look(due *time.Timer) (turn bool) {
 	return turn
 }
 
-// state says whether the window is full, and how long the client may take to
+// state says whether the client has as much as the window holds, and how long the client may take to
 // acknowledge the first of it, or its locks can wait to be renewed.
 func (c *stream) state() (full bool, wait time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	now, wait := time.Now(), never
+	now, wait, shown := time.Now(), never, 0
 	for _, h := range c.held {
+		if h.shown {
+			shown++
+		}
 		since := h.taken
 		if c.explicit {
 			since = h.renewed
 		}
 		wait = min(wait, since.Add(min(turnTime, h.until.Sub(h.renewed)/2)).Sub(now))
 	}
-	return len(c.held) >= c.window || c.bytes >= c.options.WindowBytes, wait
+	full = shown == len(c.held) && (shown >= c.window || c.bytes >= c.options.WindowBytes)
+	return full, wait
 }
 
 // keep has the session wait without a request for the client to come again, and
