@@ -3,6 +3,7 @@ package amqp1
 import (
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/gatehouse/gatehouse"
 	"github.com/gatehouse/gatehouse/amqp"
@@ -83,8 +84,20 @@ func (in *incoming) Closed(error) {
 	in.part(in.claim, in)
 }
 
-// revoke detaches the link once what it has brought was refused or accepted.
-func (in *incoming) revoke(err error) { in.link.Detach(in.failed(err)) }
+// parting is how long a link stays whose sender was revoked.
+const parting = 200 * time.Millisecond
+
+// revoke detaches the link. A sender that was revoked has a moment, in which
+// what it sends is rejected: Azure's SDK for JavaScript hears only by that of
+// what crosses a detach, or is under way then, and otherwise waits for it until
+// its time is up.
+func (in *incoming) revoke(err error) {
+	if gatehouse.KindOf(err) != gatehouse.Revoked {
+		in.link.Detach(in.failed(err))
+		return
+	}
+	time.AfterFunc(parting, func() { in.link.Detach(in.failed(err)) })
+}
 
 // take hands messages to the gate.
 func (in *incoming) take(list []*amqp.Delivery) {
