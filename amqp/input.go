@@ -10,7 +10,7 @@ import (
 
 // smallBuffer is the room every connection has for reading. Most frames of a
 // quiet connection fit; for more, it borrows a buffer from the server.
-const smallBuffer = 512
+const smallBuffer = 256
 
 // An input is what was read from the peer and not yet handled. It belongs to
 // the Serve goroutine.

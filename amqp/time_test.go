@@ -107,7 +107,7 @@ func TestStuckPeer(t *testing.T) {
 // TestWindowViolation ends the session of a peer that sends more frames than
 // the incoming window.
 func TestWindowViolation(t *testing.T) {
-	bubble(t, amqp.Config{IncomingWindow: 16}, yesHandler, func(r *raw) {
+	bubble(t, amqp.Config{IncomingWindow: 4}, yesHandler, func(r *raw) {
 		r.open()
 		r.begin(0, 100)
 		r.attachSender(0)
@@ -115,7 +115,7 @@ func TestWindowViolation(t *testing.T) {
 		first := delivery(0, 0)
 		first.More = true
 		b := appendFrame(nil, 0, first)
-		for range 16 {
+		for range 4 {
 			b = appendFrame(b, 0, &frame.Transfer{More: true})
 		}
 		r.write(b)

@@ -49,8 +49,9 @@ type answer struct {
 
 // held is the memory that is in use.
 type held struct {
-	Heap int64 // bytes of objects and stacks
-	RSS  int64 // bytes of the process in memory
+	Heap  int64 // bytes of objects and stacks
+	Stack int64 // bytes of stacks
+	RSS   int64 // bytes of the process in memory
 }
 
 // Serve is the process of the gateway. It returns when in ends.
@@ -150,7 +151,7 @@ func holding() held {
 	debug.FreeOSMemory()
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
-	h := held{Heap: int64(m.HeapAlloc + m.StackInuse)}
+	h := held{Heap: int64(m.HeapAlloc + m.StackInuse), Stack: int64(m.StackInuse)}
 	if b, err := os.ReadFile("/proc/self/statm"); err == nil { // on Linux only
 		if f := strings.Fields(string(b)); len(f) > 1 {
 			pages, _ := strconv.ParseInt(f[1], 10, 64)

@@ -315,8 +315,8 @@ func (r *run) idleOf(ctx context.Context, g *remote, kind idleClient) error {
 		return err
 	}
 	n := int64(r.Connections)
-	heap, rss := (after.Heap-before.Heap)/n, (after.RSS-before.RSS)/n
-	r.line("  %d idle connections, %s: %d bytes of heap and stacks each, %d of the process's memory; opened at %.0f/s", n, kind.name, heap, rss, float64(n)/opened.Seconds())
+	heap, stack, rss := (after.Heap-before.Heap)/n, (after.Stack-before.Stack)/n, (after.RSS-before.RSS)/n
+	r.line("  %d idle connections, %s: %d bytes of heap and stacks each, %d of them of stacks, %d of the process's memory; opened at %.0f/s", n, kind.name, heap, stack, rss, float64(n)/opened.Seconds())
 	r.note("idle, "+kind.name+", heap", float64(heap), "B")
 	r.note("idle, "+kind.name+", process", float64(rss), "B")
 	return nil

@@ -2,6 +2,7 @@ package amqp1
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"github.com/gatehouse/gatehouse"
@@ -28,15 +29,21 @@ type member interface {
 }
 
 // keep notes credentials that are tried for any address.
-func (c *connection) keep(from string, shown auth.Credentials) {
+func (c *connection) keep(from string, credentials auth.Credentials) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.proofs == nil {
-		c.proofs = make(map[string]auth.Credentials)
+	p := shown{from, credentials}
+	if i := slices.IndexFunc(c.proofs, func(p shown) bool { return p.from == from }); i >= 0 {
+		c.proofs[i] = p
+	} else if len(c.proofs) < maxClaims {
+		c.proofs = append(c.proofs, p)
 	}
-	if len(c.proofs) < maxClaims {
-		c.proofs[from] = shown
-	}
+}
+
+// shown are credentials that a client has shown, and where they come from.
+type shown struct {
+	from        string
+	credentials auth.Credentials
 }
 
 // claimOf returns the claim that covers an address, making one from what the
@@ -56,7 +63,7 @@ func (c *connection) claimOf(at *address) (*claim, error) {
 	}
 	shown := make([]auth.Credentials, 0, len(c.proofs))
 	for _, p := range c.proofs {
-		shown = append(shown, p)
+		shown = append(shown, p.credentials)
 	}
 	c.mu.Unlock()
 	if len(shown) == 0 {

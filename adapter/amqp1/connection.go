@@ -35,11 +35,11 @@ type connection struct {
 	proven    bool
 	nodeLinks int
 	failures  int
-	claims    map[string]*claim           // by the folded path they are for
-	proofs    map[string]auth.Credentials // that are good for what they cover, by where they come from
-	replies   []*replyLink                // of clients that wait for answers to requests
-	senders   map[*incoming]struct{}      // links whose clients send messages
-	groups    map[groupKey]*inboxLink     // groups of inboxes that links hold
+	claims    map[string]*claim       // by the folded path they are for
+	proofs    []shown                 // good for what they cover; one from each place
+	replies   []*replyLink            // of clients that wait for answers to requests
+	senders   map[*incoming]struct{}  // links whose clients send messages
+	groups    map[groupKey]*inboxLink // groups of inboxes that links hold
 }
 
 // run serves the connection until it ends.
@@ -94,6 +94,17 @@ func (c *connection) spawn(f func()) bool {
 	}
 	c.working.Go(f)
 	return true
+}
+
+// hold keeps the connection from being done until working.Done is called,
+// unless it has ended.
+func (c *connection) hold() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.ended {
+		c.working.Add(1)
+	}
+	return !c.ended
 }
 
 // demandProof ends a connection that has not proven in time who it is.

@@ -31,9 +31,10 @@ type inboxLink struct {
 	settle worker[settlement]
 
 	pumpLock sync.Mutex
-	running  bool
+	running  bool               // the pump, or what is to come for it
 	again    bool               // Ready was called since
 	wake     context.CancelFunc // ends the waiting of the pump; nil if it does not
+	later    *inbox.Waiting     // for messages, which start the pump again; nil: for none
 	closed   bool
 }
 
@@ -86,6 +87,9 @@ func (l *inboxLink) revoke(err error) {
 	l.pumpLock.Unlock()
 	link.Detach(e)
 	l.close()
+	l.pumpLock.Lock()
+	defer l.pumpLock.Unlock()
+	l.stopWaiting()
 }
 
 // Closed implements amqp.Sender. What was not settled stays locked: it can be
@@ -93,6 +97,7 @@ func (l *inboxLink) revoke(err error) {
 func (l *inboxLink) Closed(error) {
 	l.pumpLock.Lock()
 	l.closed = true
+	l.stopWaiting()
 	l.pumpLock.Unlock()
 	l.close()
 	l.part(l.claim, l)
@@ -113,30 +118,76 @@ func (l *inboxLink) Ready(link *amqp.Outgoing) {
 	if l.wake != nil {
 		l.wake()
 	}
+	l.stopWaiting()
 	if !l.running && !l.closed {
 		l.running = l.spawn(l.pump)
 	}
 }
 
-// pump sends messages while there is credit for any. It waits for them, and
-// ends when there is none.
+// stopWaiting stops waiting for messages, unless they are about to be given.
+// pumpLock is held.
+func (l *inboxLink) stopWaiting() {
+	if l.later != nil && l.later.Cancel() {
+		l.later, l.running = nil, false
+	}
+}
+
+// pump sends messages while there is credit for any. It ends when there is
+// none, and when there are no messages: then those that come start it again.
 func (l *inboxLink) pump() {
 	for l.proceed() {
 		credit, draining := l.link.Credit(), l.link.Draining()
+		waits := false
 		if credit > 0 && l.ctx.Err() == nil {
 			sent, err := l.fill(credit, draining)
-			if err != nil {
-				l.revoke(err)
-			}
 			if sent > 0 {
 				l.more()
 				continue
+			}
+			if err == nil && !draining && l.group == nil {
+				waits, err = l.await(credit)
+			}
+			if err != nil {
+				l.revoke(err)
 			}
 		}
 		if draining {
 			l.link.Drained()
 		}
+		if waits {
+			return
+		}
 	}
+}
+
+// await has messages that come given to the link, unless Ready was called. It
+// reports whether it does.
+func (l *inboxLink) await(credit int) (bool, error) {
+	l.pumpLock.Lock()
+	defer l.pumpLock.Unlock()
+	if l.again || l.closed || l.ctx.Err() != nil {
+		return false, nil
+	}
+	later, err := l.claim.session.ReceiveLater(l.ctx, l.at.dead, inbox.ReceiveOptions{Max: min(credit, maxTake)}, l.given)
+	l.later = later
+	return err == nil, err
+}
+
+// given takes the messages that were waited for, and goes on with the pump.
+func (l *inboxLink) given(got []*inbox.Delivery, err error) {
+	if !l.hold() {
+		l.giveBack(got)
+		return
+	}
+	defer l.working.Done()
+	l.pumpLock.Lock()
+	l.later, l.again = nil, true
+	l.pumpLock.Unlock()
+	if err != nil {
+		l.revoke(err)
+	}
+	l.deliverAll(got)
+	l.pump()
 }
 
 // proceed reports whether Ready was called since it was asked last; if not, the
@@ -156,11 +207,13 @@ func (l *inboxLink) more() {
 	l.again = true
 }
 
-// fill takes messages and sends them. Unless the client drains the link it
-// waits for the first, until Ready is called again.
+// fill takes messages and sends them. On the link of a group it waits for the
+// first, until Ready is called again, unless the client drains the link.
 func (l *inboxLink) fill(credit int, draining bool) (sent int, err error) {
 	ctx, done := l.waiting()
-	got, err := l.claim.session.Receive(ctx, l.at.dead, inbox.ReceiveOptions{Max: min(credit, maxTake), NoWait: draining, Session: l.group})
+	got, err := l.claim.session.Receive(ctx, l.at.dead, inbox.ReceiveOptions{
+		Max: min(credit, maxTake), NoWait: draining || l.group == nil, Session: l.group,
+	})
 	woken := ctx.Err() != nil
 	done()
 	if err != nil {
@@ -172,13 +225,19 @@ func (l *inboxLink) fill(credit int, draining bool) (sent int, err error) {
 		}
 		return 0, err
 	}
+	return l.deliverAll(got), nil
+}
+
+// deliverAll sends messages, and returns how many. If the client takes no more,
+// the others go back to their places.
+func (l *inboxLink) deliverAll(got []*inbox.Delivery) int {
 	for i, d := range got {
 		if !l.deliver(d) {
 			l.giveBack(got[i:])
-			return i, nil
+			return i
 		}
 	}
-	return len(got), nil
+	return len(got)
 }
 
 // waiting returns a context that ends with the link or when Ready is called.
@@ -223,12 +282,12 @@ func failures(d *inbox.Delivery) uint32 { return max(d.Count, 1) - 1 }
 
 // giveBack releases messages that could not be sent.
 func (l *inboxLink) giveBack(list []*inbox.Delivery) {
-	back := make([]inbox.Settlement, len(list))
+	locks := make([]inbox.LockToken, len(list))
 	for i, d := range list {
-		back[i] = inbox.Settlement{Lock: d.Lock, Outcome: inbox.Release}
+		locks[i] = d.Lock
 	}
 	// If this fails, the locks expire by themselves.
-	_ = l.claim.session.SettleAsync(context.WithoutCancel(l.ctx), l.at.dead, back, func(error) {})
+	_ = l.claim.session.GiveBack(context.WithoutCancel(l.ctx), l.at.dead, false, locks...)
 }
 
 // tagOf returns a lock token as the delivery tag that clients take it from: in

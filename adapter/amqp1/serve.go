@@ -113,26 +113,32 @@ func (s *serving) leave() {
 	s.running.Done()
 }
 
-// serve serves one connection until it ends.
+// serve serves one connection until it ends. The goroutine stays in run for
+// long: what needs more stack than that is in functions that return before.
 func (s *serving) serve(nc net.Conn) {
-	remote := remoteOf(nc)
-	var shown *auth.Certificate
-	if s.options.TLS != nil {
-		secure := tls.Server(nc, s.options.TLS)
-		ctx, cancel := context.WithTimeout(s.ctx, s.options.AuthTime)
-		err := secure.HandshakeContext(ctx)
-		cancel()
-		if err != nil {
-			s.options.Logger.Debug("TLS handshake failed", "remote", remote, "error", err)
-			_ = nc.Close()
-			return
-		}
-		state := secure.ConnectionState()
-		shown = certificateOf(&state)
-		nc = secure
+	if c, nc := s.begin(nc); c != nil {
+		c.run(nc)
 	}
-	c := &connection{serving: s, protocol: s.Protocol(), remote: remote, secure: s.options.TLS != nil, shown: shown}
-	c.run(nc)
+}
+
+// begin shakes hands over TLS, if there is any. It returns no connection if
+// that fails.
+func (s *serving) begin(nc net.Conn) (*connection, net.Conn) {
+	c := &connection{serving: s, protocol: s.Protocol(), remote: remoteOf(nc), secure: s.options.TLS != nil}
+	if !c.secure {
+		return c, nc
+	}
+	secure := tls.Server(nc, s.options.TLS)
+	ctx, cancel := context.WithTimeout(s.ctx, s.options.AuthTime)
+	defer cancel()
+	if err := secure.HandshakeContext(ctx); err != nil {
+		s.options.Logger.Debug("TLS handshake failed", "remote", c.remote, "error", err)
+		_ = nc.Close()
+		return nil, nil
+	}
+	state := secure.ConnectionState()
+	c.shown = certificateOf(&state)
+	return c, secure
 }
 
 // certificateOf returns what the client showed in the handshake, or nil.
