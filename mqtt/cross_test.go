@@ -77,8 +77,8 @@ func quirk(packet any, v mqtt.Version) bool {
 			return true
 		}
 		return p.HasUserName && p.UserName == "" || p.HasPassword && len(p.Password) == 0
-	case *mqtt.UnsubAck:
-		return v == v5 && len(p.Codes) == 0
+	case *mqtt.Disconnect: // one without a code, which stands for 0, is not read
+		return len(encode(nil, p, v)) == 2
 	}
 	return false
 }
