@@ -10,6 +10,7 @@ import (
 	"github.com/gatehouse/gatehouse/adapter"
 	"github.com/gatehouse/gatehouse/adapter/amqp1"
 	"github.com/gatehouse/gatehouse/adapter/httpapi"
+	"github.com/gatehouse/gatehouse/adapter/web"
 	"github.com/gatehouse/gatehouse/auth"
 	"github.com/gatehouse/gatehouse/auth/cert"
 	"github.com/gatehouse/gatehouse/auth/secret"
@@ -118,8 +119,8 @@ func engineOf[C any](name string, defaults func() C, open func(*App, C) (engine.
 	}
 }
 
-// protocols returns the names that endpoints and restrictions may list.
-func protocols() []string {
+// adapterNames returns the names that listeners may have.
+func adapterNames() []string {
 	var names []string
 	for _, k := range adapters() {
 		names = append(names, k.name)
@@ -127,13 +128,16 @@ func protocols() []string {
 	return names
 }
 
+// protocols returns the names that endpoints and restrictions may list.
+func protocols() []string { return append(adapterNames(), web.Protocols()...) }
+
 // findAdapter returns the kind of that name.
 func findAdapter(name string) (adapterKind, error) {
 	all := adapters()
 	if i := slices.IndexFunc(all, func(k adapterKind) bool { return k.name == name }); i >= 0 {
 		return all[i], nil
 	}
-	return adapterKind{}, fmt.Errorf("there is no adapter %q; there are %s", name, strings.Join(protocols(), ", "))
+	return adapterKind{}, fmt.Errorf("there is no adapter %q; there are %s", name, strings.Join(adapterNames(), ", "))
 }
 
 // makeEngine opens the engine that is configured.
@@ -196,10 +200,43 @@ type HTTPOptions struct {
 	WriteTime config.Duration `yaml:"writeTime"`
 	// How long a connection may wait between requests.
 	IdleTime config.Duration `yaml:"idleTime"`
+	// SignalR, WebSocket and Server-Sent Events, which are served there too.
+	Web WebOptions `yaml:"web"`
+}
+
+// WebOptions are the options of SignalR, WebSocket and Server-Sent Events.
+type WebOptions struct {
+	// How many deliveries a client may have that it has not settled, unless it says so itself.
+	Window int `yaml:"window"`
+	// How many bytes of bodies these may have together, in which the last of them is not counted.
+	WindowBytes config.Size `yaml:"windowBytes"`
+	// How many messages of a client may be on their way to the disk.
+	Sending int `yaml:"sending"`
+	// How many bytes these may have together.
+	SendingBytes config.Size `yaml:"sendingBytes"`
+	// How often a client that is silent is asked whether it is there.
+	KeepAlive config.Duration `yaml:"keepAlive"`
+	// How long a write to a client may take. One that reads more slowly is dropped.
+	WriteTime config.Duration `yaml:"writeTime"`
+}
+
+func webDefaults() WebOptions {
+	return WebOptions{
+		Window: web.DefaultWindow, WindowBytes: web.DefaultWindowBytes, Sending: web.DefaultSending, SendingBytes: web.DefaultSendingBytes,
+		KeepAlive: config.Duration(web.DefaultKeepAlive), WriteTime: config.Duration(web.DefaultWriteTime),
+	}
+}
+
+func buildWeb(d adapterDeps, o WebOptions) *web.Adapter {
+	return web.New(web.Options{
+		Options: d.Options, Window: o.Window, WindowBytes: int(o.WindowBytes), Sending: o.Sending, SendingBytes: int(o.SendingBytes),
+		KeepAlive: time.Duration(o.KeepAlive), WriteTime: time.Duration(o.WriteTime),
+	})
 }
 
 func httpDefaults() HTTPOptions {
 	return HTTPOptions{
+		Web:       webDefaults(),
 		MaxHeader: httpapi.DefaultMaxHeader, MaxBatch: httpapi.DefaultMaxBatch,
 		HeaderTime: config.Duration(httpapi.DefaultHeaderTime), BodyTime: config.Duration(httpapi.DefaultBodyTime),
 		WriteTime: config.Duration(httpapi.DefaultWriteTime), IdleTime: config.Duration(httpapi.DefaultIdleTime),
@@ -208,17 +245,20 @@ func httpDefaults() HTTPOptions {
 
 func newHTTP(d adapterDeps, o HTTPOptions) adapter.Adapter {
 	return httpapi.New(httpapi.Options{
-		Options: d.Options, H2C: o.H2C, Revoker: revoker{d.app.Directory}, Guests: guests(d), MaxHeader: int(o.MaxHeader), MaxBatch: o.MaxBatch,
+		Options: d.Options, H2C: o.H2C, Revoker: revoker{d.app.Directory}, Guests: guests(d, o.Web), MaxHeader: int(o.MaxHeader), MaxBatch: o.MaxBatch,
 		HeaderTime: time.Duration(o.HeaderTime), BodyTime: time.Duration(o.BodyTime),
 		WriteTime: time.Duration(o.WriteTime), IdleTime: time.Duration(o.IdleTime),
 	})
 }
 
 // guests returns the protocols that begin with a request of HTTP.
-func guests(d adapterDeps) []httpapi.Guest {
+func guests(d adapterDeps, o WebOptions) []httpapi.Guest {
 	d.TLS = nil // the listener speaks it
+	w := buildWeb(d, o)
 	return append([]httpapi.Guest{
 		{Path: amqp1.WebSocketPath, Begin: buildAMQP(d, amqpDefaults()).WebSocket},
+		{Below: web.WebSocketPath, Begin: w.WebSocket},
+		{Below: web.EventsPath, Begin: w.Events},
 	}, d.app.guests...)
 }
 

@@ -96,7 +96,7 @@ func (p *page) rows(v reflect.Value, prefix string) {
 }
 
 func isSection(v reflect.Value) bool {
-	return v.Kind() == reflect.Struct && v.Type().PkgPath() == reflect.TypeFor[config.Config]().PkgPath() && v.Type() != reflect.TypeFor[config.Block]()
+	return v.Kind() == reflect.Struct && v.Type() != reflect.TypeFor[config.Block]()
 }
 
 func shown(v reflect.Value) string {
