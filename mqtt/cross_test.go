@@ -78,7 +78,7 @@ func quirk(packet any, v mqtt.Version) bool {
 		}
 		return p.HasUserName && p.UserName == "" || p.HasPassword && len(p.Password) == 0
 	case *mqtt.Disconnect: // one without a code, which stands for 0, is not read
-		return len(encode(nil, p, v)) == 2
+		return v == v5 && len(p.Append(nil, v)) == 2
 	}
 	return false
 }
