@@ -53,23 +53,21 @@ func TestJavaScript(t *testing.T) {
 			}
 		})
 	}
-	t.Run("revoked", func(t *testing.T) {
-		s := newSite(t)
-		c, output := s.node(folder, "revoked")
-		in, err := c.StdinPipe()
-		s.must(err)
-		out, err := c.StdoutPipe()
-		s.must(err)
-		s.must(c.Start())
-		if !bufio.NewScanner(out).Scan() {
-			t.Errorf("it has not sent: %v\n%s", c.Wait(), output)
-			return
-		}
-		s.world.Revoke(adaptertest.Sender)
-		_, err = fmt.Fprintln(in, "again")
-		s.must(err)
-		if err := c.Wait(); err != nil {
-			t.Errorf("%v\n%s", err, output)
-		}
-	})
+	for _, what := range []string{"revoked", "idle"} {
+		t.Run(what, func(t *testing.T) {
+			s := newSite(t)
+			c, output := s.node(folder, what)
+			out, err := c.StdoutPipe()
+			s.must(err)
+			s.must(c.Start())
+			if !bufio.NewScanner(out).Scan() {
+				t.Errorf("it has not sent: %v\n%s", c.Wait(), output)
+				return
+			}
+			s.world.Revoke(adaptertest.Sender)
+			if err := c.Wait(); err != nil {
+				t.Errorf("%v\n%s", err, output)
+			}
+		})
+	}
 }

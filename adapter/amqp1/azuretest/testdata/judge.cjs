@@ -2,7 +2,6 @@
 // the name of what to do, the environment says where.
 const assert = require("node:assert/strict");
 const { createRequire } = require("node:module");
-const readline = require("node:readline");
 
 const load = createRequire(process.env.MODULES + "/");
 const { ServiceBusClient } = load("@azure/service-bus");
@@ -211,21 +210,29 @@ const judges = {
     });
   },
 
-  // revoked tells when it has sent, and when it is told that the publisher is
-  // revoked, finds that out. A batch is made on an open link only. It is not
-  // sent before the link is known to be gone: what crosses the detach is never
-  // answered, and the SDK waits for that until its time is up.
+  // revoked tells when it has sent, and goes on until it is told that the
+  // publisher is revoked; idle waits for that without sending anything.
   async revoked() {
     const producer = new EventHubProducerClient(entity(SEND, PUBLISHER), { retryOptions });
     await producer.sendBatch([{ body: "one" }]);
-    const lines = readline.createInterface({ input: process.stdin });
-    const told = new Promise((resolve) => lines.once("line", resolve));
     console.log("sent");
-    await told;
-    lines.close();
+    const began = Date.now();
+    const refused = await rejects((async () => {
+      for (;;) await Promise.all(["a", "b", "c"].map((body) => producer.sendBatch([{ body }])));
+    })());
+    assert.equal(refused.code, "PublisherRevokedError");
+    assert.ok(Date.now() - began < retryOptions.timeoutInMs, "it waited until its time was up");
+    assert.equal((await rejects(producer.sendBatch([{ body: "two" }]))).code, "PublisherRevokedError");
+    await producer.close();
+  },
+
+  async idle() {
+    const producer = new EventHubProducerClient(entity(SEND, PUBLISHER), { retryOptions });
+    await producer.sendBatch([{ body: "one" }]);
+    console.log("sent");
     const refused = await rejects((async () => {
       for (;;) {
-        await producer.createBatch();
+        await producer.createBatch(); // a batch is made on an open link only
         await new Promise(setImmediate);
       }
     })());
