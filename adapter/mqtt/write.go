@@ -1,0 +1,133 @@
+package mqttadapter
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/gatehouse/gatehouse/inbox"
+)
+
+// Bounds of what waits to be written.
+const (
+	maxOut     = 256 << 10        // bytes above which a connection is not read, and no deliveries are taken
+	maxPooled  = 64 << 10         // of a buffer that is kept for others
+	writeTime  = 30 * time.Second // for what is written at once
+	farewell   = 2 * time.Second  // for what is written last
+	lingerTime = time.Second      // for the client to close after it
+)
+
+// buffers are those of connections that have something to write or to read.
+var buffers = sync.Pool{New: func() any { b := make([]byte, 0, 4096); return &b }}
+
+func getBuffer() *[]byte { return buffers.Get().(*[]byte) }
+
+func putBuffer(b *[]byte) {
+	if cap(*b) <= maxPooled {
+		*b = (*b)[:0]
+		buffers.Put(b)
+	}
+}
+
+// An output is what is to be written to a client. A goroutine exists while
+// there is something. mu of the connection guards it.
+type output struct {
+	buf     *[]byte               // nil: nothing
+	done    [2][]inbox.Settlement // of deliveries at QoS 0 in buf: of the inbox, and dead letters
+	unsure  [2][]inbox.Settlement // of those being written now
+	writing bool
+	broken  bool // nothing more can be written
+}
+
+// bytes returns how much waits.
+func (o *output) bytes() int {
+	if o.buf == nil {
+		return 0
+	}
+	return len(*o.buf)
+}
+
+// unwritten returns how many deliveries at QoS 0 are not completed yet.
+func (o *output) unwritten() int {
+	return len(o.done[0]) + len(o.done[1]) + len(o.unsure[0]) + len(o.unsure[1])
+}
+
+// buffer returns where to append what is to be written; c.mu is held, and kick
+// must follow.
+func (c *connection) buffer() *[]byte {
+	if c.out.buf == nil {
+		c.out.buf = getBuffer()
+	}
+	return c.out.buf
+}
+
+// kick has written what was appended; c.mu is held.
+func (c *connection) kick() {
+	if c.out.writing || c.out.broken || c.out.bytes() == 0 {
+		return
+	}
+	c.out.writing = true
+	c.working.Add(1)
+	go c.write()
+}
+
+// write writes until nothing is left.
+func (c *connection) write() {
+	defer c.working.Done()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for c.out.buf != nil && !c.out.broken {
+		buf := c.out.buf
+		c.out.buf = nil
+		c.out.unsure, c.out.done = c.out.done, [2][]inbox.Settlement{}
+		limit := writeTime
+		if c.cause != nil {
+			limit = farewell
+		}
+		c.mu.Unlock()
+		_ = c.nc.SetWriteDeadline(time.Now().Add(limit)) // the write tells
+		_, err := c.nc.Write(*buf)
+		putBuffer(buf)
+		if err == nil {
+			c.written()
+		}
+		c.mu.Lock()
+		if err != nil {
+			c.out.broken = true
+			c.breakOff(err)
+		}
+		c.room.Broadcast()
+	}
+	c.out.writing = false
+	c.room.Broadcast()
+}
+
+// written completes the deliveries at QoS 0 that were written.
+func (c *connection) written() {
+	c.mu.Lock()
+	lists := c.out.unsure
+	c.out.unsure = [2][]inbox.Settlement{}
+	c.mu.Unlock()
+	for i, list := range lists {
+		if len(list) > 0 {
+			c.settle(i == 1, list)
+			c.arm(&c.feeds[i])
+		}
+	}
+}
+
+// settle decides about deliveries. What cannot be stored stays locked and comes
+// again.
+func (c *connection) settle(dead bool, list []inbox.Settlement) {
+	err := c.session.SettleAsync(context.WithoutCancel(c.ctx), dead, list, c.settled)
+	if err != nil {
+		c.settled(err)
+	}
+}
+
+// settled is told of the outcome of settlements.
+func (c *connection) settled(err error) {
+	if err != nil {
+		c.options.Logger.Debug("a delivery could not be settled; it comes again", "remote", c.remote, "error", err)
+	}
+}
