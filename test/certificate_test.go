@@ -21,8 +21,8 @@ import (
 )
 
 // certificate is "certificate NAME [-by NAME] [-dns NAME] [-uri URI] [-cn NAME]
-// [-for ca|DURATION]" in scripts. It writes a certificate and its key to
-// NAME.pem, self-signed unless -by says whose it is, good for a day unless -for
+// [-for ca|DURATION]" in scripts. It writes a certificate to NAME.pem and
+// its key to NAME.key, self-signed unless -by says whose it is, good for a day unless -for
 // gives another time, which may have passed. The thumbprint becomes the variable
 // NAME. "ca" makes an authority.
 func certificate(ts *testscript.TestScript, neg bool, args []string) {
@@ -66,20 +66,18 @@ func certificate(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	keyText, err := x509.MarshalECPrivateKey(key)
 	ts.Check(err)
-	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
-	text = append(text, pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: keyText})...)
-	ts.Check(os.WriteFile(ts.MkAbs(args[0]+".pem"), text, 0o600))
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]+".pem"), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600))
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]+".key"), pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: keyText}), 0o600))
 	hash := sha256.Sum256(der)
 	ts.Setenv(args[0], hex.EncodeToString(hash[:]))
 }
 
 // both returns a certificate and its key, as tls.X509KeyPair takes them.
 func both(ts *testscript.TestScript, name string) (certificate, key []byte) {
-	text := []byte(ts.ReadFile(name + ".pem"))
-	return text, text
+	return []byte(ts.ReadFile(name + ".pem")), []byte(ts.ReadFile(name + ".key"))
 }
 
-// showing returns a client as c that shows a certificate, NAME.pem. It keeps no
+// showing returns a client as c that shows a certificate, NAME.pem with NAME.key. It keeps no
 // connection.
 func showing(ts *testscript.TestScript, c *http.Client, name string) *http.Client {
 	pair, err := tls.X509KeyPair(both(ts, strings.TrimSuffix(name, ".pem")))

@@ -12,8 +12,8 @@ import (
 )
 
 // request is "http METHOD WHERE [-u USER:PASSWORD] [-E CERTIFICATE]
-// [-H 'NAME: VALUE']... [-d BODY]" in scripts. CERTIFICATE is a file with one and
-// its key, see certificate. WHERE is a path of the https listener, a path of the http
+// [-H 'NAME: VALUE']... [-d BODY]" in scripts. CERTIFICATE is the file of
+// one, see certificate. WHERE is a path of the https listener, a path of the http
 // listener behind "http:", one of the admin listener behind "admin:", or a
 // whole address. It prints status, headers and body, and fails for a status
 // from 400 on.
