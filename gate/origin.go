@@ -5,21 +5,21 @@ import (
 	"github.com/gatehouse/gatehouse/restrict"
 )
 
-// Origin says whether web pages of an origin may use an endpoint, for what
+// Origin reports whether web pages of an origin may use an endpoint, for what
 // browsers ask before the page shows who it is. Whoever asks learns no more
 // than that: an endpoint that does not exist, and trusted code (an empty name),
 // look like an endpoint that lets no page in.
-func (g *Gate) Origin(a gatehouse.AccountName, e gatehouse.EndpointName, header string) restrict.Access {
+func (g *Gate) Origin(a gatehouse.AccountName, e gatehouse.EndpointName, header string) bool {
 	if header == "" || e == "" {
-		return restrict.NoAccess
+		return false
 	}
 	account := g.snapshot.Load().Account(a)
 	if account == nil {
-		return restrict.NoAccess
+		return false
 	}
 	endpoint := account.Endpoint(e)
 	if endpoint == nil {
-		return restrict.NoAccess
+		return false
 	}
 	return account.Restrictions().Plan(endpoint.Party()).Origin(header)
 }

@@ -50,33 +50,13 @@ func (p *Plan) Connect(c Connection, now time.Time) error {
 	return nil
 }
 
-// An Access says whether web pages of an origin may use an endpoint.
-type Access uint8
-
-// The accesses.
-const (
-	NoAccess    Access = iota
-	AnyAccess          // as pages of every origin may
-	NamedAccess        // a restriction names the origin, or the domain it is in
-)
-
-// Origin says what Connect makes of an Origin header, other things being
-// right. The empty one, of no page, has no access.
-func (p *Plan) Origin(header string) Access {
+// Origin reports whether Connect lets web pages of an origin in, other things
+// being right. The empty one is of no page.
+func (p *Plan) Origin(header string) bool {
 	if header == "" || p.checkStated(header) != nil {
-		return NoAccess
+		return false
 	}
-	access := AnyAccess
-	for _, r := range p.connect {
-		switch {
-		case r.origins == nil:
-		case !r.origins.match(header):
-			return NoAccess
-		case r.origins.names(header):
-			access = NamedAccess
-		}
-	}
-	return access
+	return !slices.ContainsFunc(p.connect, func(r *compiled) bool { return r.origins != nil && !r.origins.match(header) })
 }
 
 // checkStated refuses web pages if no restriction states which may come.
@@ -234,13 +214,10 @@ func parseOrigin(text string) (scheme, host string, err error) {
 	return scheme, strings.TrimSuffix(host, ":"), nil
 }
 
-// match holds an Origin header against the origins.
-func (o *origins) match(header string) bool { return o.any || o.names(header) }
-
-// names reports whether an Origin header is one of the origins that are given
-// by name. Browsers send the canonical form, for which no parsing is needed.
-func (o *origins) names(header string) bool {
-	if o.exact[header] {
+// match holds an Origin header against the origins. Browsers send the
+// canonical form, for which no parsing is needed.
+func (o *origins) match(header string) bool {
+	if o.any || o.exact[header] {
 		return true
 	}
 	scheme, host, err := parseOrigin(header)

@@ -3,8 +3,6 @@ package httpapi
 import (
 	"net/http"
 	"strings"
-
-	"github.com/gatehouse/gatehouse/restrict"
 )
 
 // preflightAge is how long a browser may keep the answer to a preflight.
@@ -13,14 +11,14 @@ const preflightAge = "600"
 // preflight answers OPTIONS. A browser asks without credentials whether a page
 // may make a request: it may if the restrictions on the endpoint state the
 // page's origin. What exists it does not learn.
-func preflight(w http.ResponseWriter, r *http.Request, op operation, origin string, access restrict.Access) {
+func preflight(w http.ResponseWriter, r *http.Request, op operation, origin string, let bool) {
 	h := w.Header()
 	h.Set("Allow", allowed[op])
 	if origin != "" {
 		h.Set("Vary", "Origin, Access-Control-Request-Headers")
 	}
-	if access != restrict.NoAccess {
-		allowOrigin(h, origin, access)
+	if let {
+		allowOrigin(h, origin)
 		h.Set("Access-Control-Allow-Methods", strings.TrimSuffix(allowed[op], ", OPTIONS"))
 		h.Set("Access-Control-Max-Age", preflightAge)
 		if asked := r.Header.Get("Access-Control-Request-Headers"); asked != "" {
@@ -31,18 +29,15 @@ func preflight(w http.ResponseWriter, r *http.Request, op operation, origin stri
 }
 
 // exposeTo lets a page read the answer, be it a refusal.
-func exposeTo(h http.Header, origin string, access restrict.Access) {
-	allowOrigin(h, origin, access)
+func exposeTo(h http.Header, origin string) {
+	allowOrigin(h, origin)
 	h.Set("Access-Control-Expose-Headers", "*")
 	h.Set("Vary", "Origin")
 }
 
-// allowOrigin lets a page of an origin in. A request may bring what the browser
-// adds by itself, such as a client certificate, if a restriction names the
-// origin; where pages of all origins are let in it may not.
-func allowOrigin(h http.Header, origin string, access restrict.Access) {
+// allowOrigin lets a page of an origin in, with what the browser adds to its
+// requests by itself: clients of SignalR ask for that.
+func allowOrigin(h http.Header, origin string) {
 	h.Set("Access-Control-Allow-Origin", origin)
-	if access == restrict.NamedAccess {
-		h.Set("Access-Control-Allow-Credentials", "true")
-	}
+	h.Set("Access-Control-Allow-Credentials", "true")
 }

@@ -9,7 +9,6 @@ import (
 
 	"github.com/gatehouse/gatehouse"
 	"github.com/gatehouse/gatehouse/gate"
-	"github.com/gatehouse/gatehouse/restrict"
 )
 
 // A server answers the requests of one listener.
@@ -48,13 +47,13 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	origin := r.Header.Get("Origin")
-	access := s.gate.Origin(t.account, t.endpoint, origin)
+	let := s.gate.Origin(t.account, t.endpoint, origin)
 	if r.Method == http.MethodOptions {
-		preflight(w, r, t.op, origin, access)
+		preflight(w, r, t.op, origin, let)
 		return
 	}
-	if access != restrict.NoAccess {
-		exposeTo(w.Header(), origin, access)
+	if let {
+		exposeTo(w.Header(), origin)
 	}
 	if t.op == opGuest {
 		s.welcome(w, r, &t)
