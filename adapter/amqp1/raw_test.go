@@ -108,11 +108,17 @@ func (c *rawClient) attachSender() error {
 	})
 }
 
-func (c *rawClient) attachReceiver() error {
-	return c.attach(adaptertest.Account+"/"+adaptertest.Receiver, adaptertest.ListenKey(adaptertest.Receiver), &frame.Attach{
+const receiverUser = adaptertest.Account + "/" + adaptertest.Receiver
+
+func receiverAttach() *frame.Attach {
+	return &frame.Attach{
 		Role: frame.RoleReceiver, ReceiverMode: frame.ReceiverSecond,
 		Source: frame.Source{Present: true, Address: inboxOf}, Target: frame.Target{Present: true},
-	})
+	}
+}
+
+func (c *rawClient) attachReceiver() error {
+	return c.attach(receiverUser, adaptertest.ListenKey(adaptertest.Receiver), receiverAttach())
 }
 
 // grant gives credit for n messages, the first ones of the link.
