@@ -31,6 +31,7 @@ import (
 	"github.com/gatehouse/gatehouse/adapter"
 	"github.com/gatehouse/gatehouse/adapter/amqp1"
 	"github.com/gatehouse/gatehouse/adapter/httpapi"
+	mqttadapter "github.com/gatehouse/gatehouse/adapter/mqtt"
 	"github.com/gatehouse/gatehouse/auth"
 	"github.com/gatehouse/gatehouse/channel"
 	"github.com/gatehouse/gatehouse/config"
@@ -66,20 +67,21 @@ type App struct {
 	Gate       *gate.Gate
 	Dispatcher *dispatch.Dispatcher
 
-	version   string
-	logger    *slog.Logger
-	guests    []httpapi.Guest
-	commit    *engine.Committer
-	follower  *follower
-	emptier   *emptier
-	tls       *identity
-	token     string
-	listeners []*listener
-	readers   amqp1.Readers
-	adminAt   net.Listener
-	admin     *http.Server
-	phase     atomic.Pointer[string] // why it is not ready; nil: it is
-	ready     chan struct{}
+	version      string
+	logger       *slog.Logger
+	guests       []httpapi.Guest
+	commit       *engine.Committer
+	follower     *follower
+	emptier      *emptier
+	tls          *identity
+	token        string
+	listeners    []*listener
+	readers      amqp1.Readers
+	mqttSessions mqttadapter.Sessions
+	adminAt      net.Listener
+	admin        *http.Server
+	phase        atomic.Pointer[string] // why it is not ready; nil: it is
+	ready        chan struct{}
 
 	cleanups []cleanup // what Close undoes, the last first
 	closing  sync.Once

@@ -10,6 +10,7 @@ import (
 	"github.com/gatehouse/gatehouse/adapter"
 	"github.com/gatehouse/gatehouse/adapter/amqp1"
 	"github.com/gatehouse/gatehouse/adapter/httpapi"
+	mqttadapter "github.com/gatehouse/gatehouse/adapter/mqtt"
 	"github.com/gatehouse/gatehouse/adapter/web"
 	"github.com/gatehouse/gatehouse/auth"
 	"github.com/gatehouse/gatehouse/auth/cert"
@@ -33,6 +34,8 @@ func adapters() []adapterKind {
 		plain(httpapi.ProtocolPlain, 8080, httpDefaults, newHTTP),
 		secure(amqp1.ProtocolTLS, 5671, amqpDefaults, newAMQP),
 		plain(amqp1.ProtocolPlain, 5672, amqpDefaults, newAMQP),
+		secure(mqttadapter.ProtocolTLS, 8883, mqttDefaults, newMQTT),
+		plain(mqttadapter.ProtocolPlain, 1883, mqttDefaults, newMQTT),
 	}
 }
 
@@ -254,9 +257,11 @@ func newHTTP(d adapterDeps, o HTTPOptions) adapter.Adapter {
 // guests returns the protocols that begin with a request of HTTP.
 func guests(d adapterDeps, o WebOptions) []httpapi.Guest {
 	d.TLS = nil // the listener speaks it
-	w := buildWeb(d, o)
+	w, m := buildWeb(d, o), buildMQTT(d, mqttDefaults())
 	return append([]httpapi.Guest{
 		{Path: amqp1.WebSocketPath, Begin: buildAMQP(d, amqpDefaults()).WebSocket},
+		{Path: mqttadapter.WebSocketPath, Begin: m.WebSocket},
+		{Path: mqttadapter.WebSocketPathIoTHub, Begin: m.WebSocket},
 		{Below: web.WebSocketPath, Begin: w.WebSocket},
 		{Below: web.EventsPath, Begin: w.Events},
 	}, d.app.guests...)

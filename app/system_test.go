@@ -318,12 +318,12 @@ func TestAddPlain(t *testing.T) {
 			t.Errorf("%+v", l)
 		}
 	}
-	if got := strings.Join(names, " "); got != "https amqps http amqp" {
+	if got := strings.Join(names, " "); got != "https amqps mqtts http amqp mqtt" {
 		t.Error(got)
 	}
 	own := config.Default()
 	own.Listeners = []config.Listener{{Adapter: "http", Address: ":1"}}
-	if c := app.AddPlain(own); len(c.Listeners) != 2 || c.Listeners[0].Address != ":1" || c.Listeners[1].Adapter != "amqp" {
+	if c := app.AddPlain(own); len(c.Listeners) != 3 || c.Listeners[0].Address != ":1" || c.Listeners[1].Adapter != "amqp" || c.Listeners[2].Adapter != "mqtt" {
 		t.Errorf("%+v", c.Listeners)
 	}
 }
