@@ -36,15 +36,15 @@ type answer struct {
 	Connection  string          `json:"connection"`
 }
 
-// A wire is a WebSocket on which a test speaks by hand.
-type wire struct {
+// A line is a WebSocket on which a test speaks by hand.
+type line struct {
 	testing.TB
 	ws  *websocket.Conn
 	ctx context.Context
 }
 
 // dial connects; the first answer was read.
-func (s *site) dial(e gatehouse.EndpointName, parameters ...string) *wire {
+func (s *site) dial(e gatehouse.EndpointName, parameters ...string) *line {
 	s.Helper()
 	c, err := s.tryDial(e, nil, parameters...)
 	if err != nil {
@@ -56,7 +56,7 @@ func (s *site) dial(e gatehouse.EndpointName, parameters ...string) *wire {
 	return c
 }
 
-func (s *site) tryDial(e gatehouse.EndpointName, h http.Header, parameters ...string) (*wire, error) {
+func (s *site) tryDial(e gatehouse.EndpointName, h http.Header, parameters ...string) (*line, error) {
 	ctx := s.within()
 	ws, w, err := websocket.Dial(ctx, s.url("endpoints", e, "ws", append([]string{"access_token", s.both(e)}, parameters...)...), &websocket.DialOptions{
 		HTTPHeader: h, HTTPClient: &http.Client{Transport: &http.Transport{}},
@@ -69,17 +69,17 @@ func (s *site) tryDial(e gatehouse.EndpointName, h http.Header, parameters ...st
 	}
 	ws.SetReadLimit(-1)
 	s.Cleanup(func() { _ = ws.CloseNow() })
-	return &wire{TB: s.TB, ws: ws, ctx: ctx}, nil
+	return &line{TB: s.TB, ws: ws, ctx: ctx}, nil
 }
 
-func (c *wire) say(format string, args ...any) {
+func (c *line) say(format string, args ...any) {
 	c.Helper()
 	if err := c.ws.Write(c.ctx, websocket.MessageText, fmt.Appendf(nil, format, args...)); err != nil {
 		c.Fatal(err)
 	}
 }
 
-func (c *wire) read() answer {
+func (c *line) read() answer {
 	c.Helper()
 	_, text, err := c.ws.Read(c.ctx)
 	if err != nil {
@@ -93,7 +93,7 @@ func (c *wire) read() answer {
 }
 
 // next reads a delivery.
-func (c *wire) next() delivery {
+func (c *line) next() delivery {
 	c.Helper()
 	a := c.read()
 	if a.Op != "delivery" {
@@ -107,7 +107,7 @@ func (c *wire) next() delivery {
 }
 
 // closed reads until the end, and returns how the gateway closed.
-func (c *wire) closed() websocket.CloseError {
+func (c *line) closed() websocket.CloseError {
 	c.Helper()
 	for {
 		_, _, err := c.ws.Read(c.ctx)
@@ -142,7 +142,7 @@ func dialer(scheme string, config *tls.Config) func(adaptertest.Login) adapterte
 	return func(l adaptertest.Login) adaptertest.Client {
 		return &client{
 			login: l, scheme: scheme, http: &http.Client{Transport: &http.Transport{TLSClientConfig: config.Clone()}},
-			answers: make(map[int]chan answer), come: make(chan json.RawMessage, maxCredit),
+			answers: make(map[int]chan answer), come: make(chan json.RawMessage, maxWindow),
 		}
 	}
 }

@@ -26,10 +26,7 @@ type command struct {
 	Token       string          `json:"token"`       // of token
 }
 
-const (
-	maxID     = 128  // bytes of a command's id
-	maxCredit = 1024 // deliveries at a time
-)
+const maxID = 128 // bytes of a command's id
 
 // command does what a client says. An error ends the connection.
 func (c *socket) command(text []byte) error {
@@ -52,8 +49,8 @@ func (c *socket) do(cmd *command, size int) error {
 	case "send":
 		return c.submit(cmd, size)
 	case "credit":
-		if cmd.Credit < 0 || cmd.Credit > maxCredit {
-			return gatehouse.Errorf(gatehouse.Invalid, "credit is %d; it is a number from 0 to %d", cmd.Credit, maxCredit)
+		if cmd.Credit < 0 || cmd.Credit > maxWindow {
+			return gatehouse.Errorf(gatehouse.Invalid, "credit is %d; it is a number from 0 to %d", cmd.Credit, maxWindow)
 		}
 		if err := c.receive(cmd.Credit); err != nil {
 			return err

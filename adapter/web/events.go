@@ -169,7 +169,7 @@ func (c *stream) serve(last eventID) (kept bool) {
 	h.Set("X-Accel-Buffering", "no")
 	_ = c.control.SetReadDeadline(time.Time{}) // the request was read
 	c.text = appendRetry(append(c.text, ": hello\n"...), retryLost)
-	if c.flush() == nil && c.receive(c.options.Window) == nil && c.run() && c.keep() {
+	if c.flush() == nil && c.receive(c.asked) == nil && c.run() && c.keep() {
 		return true
 	}
 	c.finish(errGone)

@@ -4,8 +4,11 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"maps"
 	"net/http"
 	"net/netip"
+	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -28,6 +31,7 @@ type serving struct {
 	count    int
 	sessions map[string]*session // by the id of the connection
 	named    map[string]*session // by party and name
+	empty    chan struct{}       // made by stopSessions; closed once there are no sessions
 	surplus  int                 // turned away since the last report
 	told     time.Time           // when that was
 }
@@ -86,7 +90,12 @@ func (v *serving) exit(s *session) {
 	key := s.key()
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	delete(v.sessions, s.id)
+	if v.sessions[s.id] == s {
+		delete(v.sessions, s.id)
+		if v.empty != nil && len(v.sessions) == 0 {
+			close(v.empty)
+		}
+	}
 	if v.named[key] == s {
 		delete(v.named, key)
 	}
@@ -132,35 +141,49 @@ func (v *serving) find(id string, a gatehouse.AccountName, e gatehouse.EndpointN
 	return s
 }
 
-// stop ends the sessions as soon as nothing of theirs is on its way, and those
-// that take longer than the drain time. It returns when all connections are
-// gone.
+// stop ends the sessions and returns when all connections are gone.
 func (v *serving) stop() {
-	v.mu.Lock()
-	v.stopped = true
-	v.mu.Unlock()
-	for _, s := range v.all() {
-		s.stop()
-	}
-	cut := time.AfterFunc(v.options.Drain, func() {
-		for _, s := range v.all() {
-			s.finish(errStopping)
-		}
-		v.cut()
-	})
+	deadline := time.Now().Add(v.options.Drain)
+	v.stopSessions(deadline)
+	cut := time.AfterFunc(max(time.Until(deadline), minClosing), v.cut)
 	v.running.Wait()
 	cut.Stop()
 	v.cut()
 }
 
+// minClosing is how long a connection may take to close at least.
+const minClosing = time.Second
+
+// stopSessions takes no more sessions, and ends those there are: as soon as
+// nothing of theirs is on its way, but by the deadline.
+func (v *serving) stopSessions(deadline time.Time) {
+	empty := make(chan struct{})
+	v.mu.Lock()
+	v.stopped = true
+	v.empty = empty
+	if len(v.sessions) == 0 {
+		close(empty)
+	}
+	v.mu.Unlock()
+	for _, s := range v.all() {
+		s.stop()
+	}
+	late := time.NewTimer(time.Until(deadline))
+	defer late.Stop()
+	select {
+	case <-empty:
+		return
+	case <-late.C:
+	}
+	for _, s := range v.all() {
+		s.finish(errStopping)
+	}
+}
+
 func (v *serving) all() []*session {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	all := make([]*session, 0, len(v.sessions))
-	for _, s := range v.sessions {
-		all = append(all, s)
-	}
-	return all
+	return slices.Collect(maps.Values(v.sessions))
 }
 
 // open opens a session for a client that sends a request. The session is to be
@@ -177,6 +200,10 @@ func (v *serving) open(r *http.Request, wants gatehouse.Rights) (*session, error
 			return nil, gatehouse.Errorf(gatehouse.Invalid, "client: %w", err)
 		}
 	}
+	window, err := windowOf(query.Get("window"), v.options.Window)
+	if err != nil {
+		return nil, err
+	}
 	g, err := v.at.Open(context.WithoutCancel(r.Context()), v.attempt(r, wants, shown))
 	if err != nil {
 		return nil, err
@@ -184,9 +211,24 @@ func (v *serving) open(r *http.Request, wants gatehouse.Rights) (*session, error
 	var id [12]byte
 	_, _ = rand.Read(id[:]) // never fails
 	return &session{
-		serving: v, gate: g, id: hex.EncodeToString(id[:]), dead: query.Get("deadLetters") == "true", name: name,
+		serving: v, gate: g, id: hex.EncodeToString(id[:]), dead: query.Get("deadLetters") == "true", name: name, asked: window,
 		over: make(chan struct{}), told: make(chan struct{}),
 	}, nil
+}
+
+// maxWindow is how many deliveries a client may ask to hold.
+const maxWindow = 1024
+
+// windowOf returns how many deliveries a client wants to hold.
+func windowOf(text string, usual int) (int, error) {
+	if text == "" {
+		return usual, nil
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 0 || n > maxWindow {
+		return 0, gatehouse.Errorf(gatehouse.Invalid, "window is %.32q; it is a number from 0 to %d", text, maxWindow)
+	}
+	return n, nil
 }
 
 // attempt describes the client to the gate.

@@ -20,10 +20,11 @@ import (
 // a time, in order.
 type session struct {
 	*serving
-	gate *gate.Session
-	id   string // of the connection
-	dead bool   // the client receives the dead letters of the inbox
-	name string // under which the client's next connection ends this one; may be empty
+	gate  *gate.Session
+	id    string // of the connection
+	dead  bool   // the client receives the dead letters of the inbox
+	asked int    // how many deliveries the client wants to hold, if it does not say so later
+	name  string // under which the client's next connection ends this one; may be empty
 
 	// deliver hands a delivery to the client. It may wait until the client takes
 	// it, and returns false if it never will.

@@ -223,7 +223,7 @@ func TestTakeOver(t *testing.T) {
 	}
 	// Another name, and another endpoint, are others.
 	third, fourth := s.dial(receiver, "client", "tab-2"), s.dial(sender, "client", "tab-1")
-	for _, c := range []*wire{second, third, fourth} {
+	for _, c := range []*line{second, third, fourth} {
 		c.say(`{"op":"ping","id":1}`)
 		c.waitFor("pong")
 	}
@@ -273,7 +273,7 @@ func TestLostLocks(t *testing.T) {
 }
 
 // waitFor reads until an answer of that kind comes.
-func (c *wire) waitFor(op string) answer {
+func (c *line) waitFor(op string) answer {
 	c.Helper()
 	for {
 		switch a := c.read(); a.Op {
@@ -383,7 +383,7 @@ func TestExpiry(t *testing.T) {
 	}
 }
 
-func (c *wire) waitForHello() {
+func (c *line) waitForHello() {
 	c.Helper()
 	if a := c.read(); a.Op != "hello" {
 		c.Fatalf("%+v", a)
@@ -411,7 +411,7 @@ func TestStop(t *testing.T) {
 func TestWebSocketOrigins(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, Options{})
-	from := func(origin string) (*wire, error) { return s.tryDial(receiver, http.Header{"Origin": {origin}}) }
+	from := func(origin string) (*line, error) { return s.tryDial(receiver, http.Header{"Origin": {origin}}) }
 	if _, err := from(app); err == nil || !strings.HasPrefix(err.Error(), "403") {
 		t.Errorf("no origins are stated: %v", err)
 	}

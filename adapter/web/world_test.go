@@ -44,6 +44,7 @@ func doors(o Options, tls *tls.Config) *httpapi.Adapter {
 	h := httpapi.Options{Options: o.Options, Guests: []httpapi.Guest{
 		{Below: WebSocketPath, Begin: a.WebSocket},
 		{Below: EventsPath, Begin: a.Events},
+		{Below: SignalRPath, Begin: a.SignalR},
 	}}
 	h.TLS = tls
 	return httpapi.New(h)
