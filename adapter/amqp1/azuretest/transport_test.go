@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -156,6 +157,41 @@ func TestTLS(t *testing.T) {
 	}
 	sending, listening := text("send", adaptertest.SendKey(adaptertest.Sender), publisher), text("listen", adaptertest.ListenKey(adaptertest.Receiver), inboxOf)
 	s.overTransport(sending, listening, &azeventhubs.ProducerClientOptions{TLSConfig: trusting}, &azservicebus.ClientOptions{TLSConfig: trusting})
+}
+
+// With TLS and a port of its own, an SDK for Go holds the certificate against
+// HOST:PORT, which no certificate has, unless it is told the host: trap 21, of
+// which the documents warn.
+func TestTLSWithPort(t *testing.T) {
+	t.Parallel()
+	server, trusting := adaptertest.TLS(t)
+	o := amqp1.Options{}
+	o.TLS = server
+	s := newSiteWith(t, o)
+	unnamed := trusting.Clone()
+	unnamed.ServerName = ""
+	text := fmt.Sprintf(";SharedAccessKeyName=send;SharedAccessKey=%s", adaptertest.SendKey(adaptertest.Sender))
+	for name, c := range map[string]struct {
+		endpoint string
+		options  azservicebus.ClientOptions
+		fails    bool
+	}{
+		"as it is":        {"sb://" + s.address, azservicebus.ClientOptions{TLSConfig: unnamed}, true},
+		"server name":     {"sb://" + s.address, azservicebus.ClientOptions{TLSConfig: trusting}, false},
+		"custom endpoint": {"sb://localhost", azservicebus.ClientOptions{TLSConfig: unnamed, CustomEndpoint: s.address}, false},
+	} {
+		c.options.RetryOptions.MaxRetries = -1
+		client, err := azservicebus.NewClientFromConnectionString("Endpoint="+c.endpoint+text, &c.options)
+		s.must(err)
+		s.closing(client)
+		err = s.trySend(client, publisher)
+		if c.fails != (err != nil) || s.ctx.Err() != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if c.fails && !strings.Contains(err.Error(), "certificate") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
 }
 
 // Both SDKs work over WebSocket, on the listener of HTTP.
