@@ -264,6 +264,7 @@ func guests(d adapterDeps, o WebOptions) []httpapi.Guest {
 		{Path: mqttadapter.WebSocketPathIoTHub, Begin: m.WebSocket},
 		{Below: web.WebSocketPath, Begin: w.WebSocket},
 		{Below: web.EventsPath, Begin: w.Events},
+		{Below: web.SignalRPath, Begin: w.SignalR},
 	}, d.app.guests...)
 }
 
