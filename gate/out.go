@@ -13,6 +13,7 @@ import (
 	"github.com/gatehouse/gatehouse/engine"
 	"github.com/gatehouse/gatehouse/handler"
 	"github.com/gatehouse/gatehouse/inbox"
+	"github.com/gatehouse/gatehouse/route"
 	"github.com/gatehouse/gatehouse/rule"
 )
 
@@ -68,6 +69,7 @@ type outward struct {
 	stored  []gatehouse.Offset // by shard: up to where it has everything
 	shards  []bundle           // by shard
 	refused atomic.Int64
+	plans   map[*directory.Endpoint]route.Plan // of endpoints met
 
 	last, sent *gatehouse.Message // an output's message and what is sent of it
 
@@ -163,7 +165,15 @@ func (d *outward) sendLabels(o *handler.Output) {
 
 // egress decides whether the message may reach an endpoint.
 func (d *outward) egress(e *directory.Endpoint, m *gatehouse.Message) error {
-	return d.account.Routes().Plan(e.Party()).Egress(d.batch.Channel, m, d.now)
+	plan, ok := d.plans[e]
+	if !ok {
+		plan = d.account.Routes().Plan(e.Party())
+		if d.plans == nil {
+			d.plans = make(map[*directory.Endpoint]route.Plan)
+		}
+		d.plans[e] = plan
+	}
+	return plan.Egress(d.batch.Channel, m, d.now)
 }
 
 // put sends to one endpoint.

@@ -124,9 +124,9 @@ type annotator struct {
 	n   int
 }
 
-func startAnnotations(dst []byte) *annotator {
+func startAnnotations(dst []byte) annotator {
 	dst, at := message.StartAnnotations(dst)
-	return &annotator{dst: dst, at: at}
+	return annotator{dst: dst, at: at}
 }
 
 func (a *annotator) key(name string) {
@@ -159,7 +159,7 @@ func (a *annotator) finish(m *gatehouse.Message, n *native, properties bool) enc
 		a.text(annotationSource, m.Source)
 	}
 	s, exact := exactly(m, n)
-	if p, err := s.Properties(); exact && err == nil && p.MessageID.IsNull() {
+	if exact && s.MessageID().IsNull() {
 		a.text(annotationID, m.ID)
 	}
 	if n != nil && len(n.annotations) > 0 {

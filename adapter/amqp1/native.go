@@ -161,7 +161,10 @@ func nativeOf(m *gatehouse.Message) *native {
 func (n *native) sections() (s message.Message, ok bool) {
 	all := n.head
 	if n.verbatim {
-		all = slices.Concat(n.head[:len(n.head)-len(n.dataHead())], n.tail)
+		all = n.head[:len(n.head)-len(n.dataHead())]
+		if len(n.tail) > 0 {
+			all = slices.Concat(all, n.tail)
+		}
 	}
 	s, err := message.Parse(all)
 	return s, err == nil && len(s.Bare()) == len(all)
@@ -193,6 +196,8 @@ func (n *native) fits(size int) bool {
 // says reports whether a bare message says what m does.
 func says(s *message.Message, verbatim bool, m *gatehouse.Message) bool {
 	var o gatehouse.Message
+	var to [1]string
+	o.To = to[:0]
 	if readBare(s, &o) != nil {
 		return false
 	}

@@ -49,6 +49,13 @@ func (m *Message) Properties() (Properties, error) {
 	return p, f.err
 }
 
+// MessageID returns the message id alone: absent or null if there is none.
+func (m *Message) MessageID() wire.Value {
+	items := m.value(codeProperties).Items()
+	id, _ := items.Next()
+	return id
+}
+
 func (f *fields) binary(name string) []byte {
 	v := f.any()
 	b, ok := v.Bytes()
