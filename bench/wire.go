@@ -82,8 +82,9 @@ const (
 	offered       = 2000 // messages a second, where latency is measured
 	batchSize     = 100
 	batchFlight   = 4
-	maxBacklog    = 1024 // messages of each sender that are on their way to a receiver
-	idleDialers   = 64   // connections being opened at a time
+	maxBacklog    = 1024            // messages of each sender that are on their way to a receiver
+	idleDialers   = 64              // connections being opened at a time
+	idleRest      = 3 * time.Second // that they have said nothing
 	pacedWindow   = 500
 	throughWindow = 64
 )
@@ -310,6 +311,7 @@ func (r *run) idleOf(ctx context.Context, g *remote, kind idleClient) error {
 		return err
 	}
 	opened := time.Since(begin)
+	time.Sleep(idleRest)
 	after, err := g.held(g.Adapters[0] + "-idle-" + strings.ReplaceAll(kind.name, " ", "-"))
 	if err != nil {
 		return err
