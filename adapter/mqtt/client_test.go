@@ -8,7 +8,6 @@ import (
 	"io"
 	"net"
 	"sync"
-	"time"
 
 	"github.com/gatehouse/gatehouse"
 	"github.com/gatehouse/gatehouse/adapter/adaptertest"
@@ -66,6 +65,9 @@ func (p *peer) close() {
 func (p *peer) send(content packets.Packet) error {
 	one := packets.NewControlPacket(typeOf(content))
 	one.Content = content
+	if one.Type == packets.AUTH {
+		one.Flags = 0 // Paho's constructor is wrong about it; its client does not use it
+	}
 	if pub, ok := content.(*packets.Publish); ok {
 		one.Flags = pub.QoS << 1
 		if pub.Duplicate {
@@ -222,9 +224,9 @@ func told(code byte, p *packets.Properties) error {
 }
 
 // codeOf returns the reason code of an error that was told.
-func codeOf(err error) byte {
+func codeOf(err error) mqtt.Code {
 	if e, ok := errors.AsType[*toldError](err); ok {
-		return e.code
+		return mqtt.Code(e.code)
 	}
 	return 0
 }

@@ -304,8 +304,8 @@ const pauseTime = time.Second
 // pause sends nothing for a while.
 func (c *connection) pause(f *feed) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	if f.paused || c.ended {
+		c.mu.Unlock()
 		return
 	}
 	f.paused = true
@@ -317,4 +317,6 @@ func (c *connection) pause(f *feed) {
 		c.mu.Unlock()
 		c.arm(f)
 	})
+	c.mu.Unlock()
+	c.disarm(f)
 }
