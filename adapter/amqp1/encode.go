@@ -150,8 +150,9 @@ func (a *annotator) time(name string, t time.Time) {
 }
 
 // finish appends the annotations that every message has, and the rest of it.
-// With properties there is a section of them in any case.
-func (a *annotator) finish(m *gatehouse.Message, n *native, properties bool) encoded {
+// With id, it has one in its properties in any case: Azure's SDK for JavaScript
+// cannot settle what has none.
+func (a *annotator) finish(m *gatehouse.Message, n *native, id bool) encoded {
 	if !m.NotBefore.IsZero() {
 		a.time(annotationScheduled, m.NotBefore)
 	}
@@ -169,10 +170,16 @@ func (a *annotator) finish(m *gatehouse.Message, n *native, properties bool) enc
 	if !exact {
 		return encoded{appendHead(dst, m, n, m.Source), m.Body}
 	}
-	if properties && !hasProperties(n.head) {
-		dst = message.AppendProperties(dst, &message.Properties{MessageID: wire.String(m.ID)})
+	head := n.head
+	if id && s.MessageID().IsNull() {
+		p, _ := s.Properties()
+		p.MessageID = wire.String(m.ID)
+		dst = message.AppendProperties(dst, &p)
+		if hasProperties(head) {
+			_, head, _ = wire.Split(head)
+		}
 	}
-	dst = append(dst, n.head...)
+	dst = append(dst, head...)
 	if !n.verbatim {
 		return encoded{head: dst}
 	}
