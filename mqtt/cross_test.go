@@ -106,7 +106,9 @@ func anyPacket(r *rapid.T, v mqtt.Version) any {
 	case mqtt.TypeConnect:
 		return anyConnect(r, v, props)
 	case mqtt.TypeConnAck:
-		return &mqtt.ConnAck{SessionPresent: rapid.Bool().Draw(r, "present"), Code: code(0, 0x80, 0x9f), Properties: props}
+		p := &mqtt.ConnAck{Code: code(0, 0x80, 0x9f), Properties: props}
+		p.SessionPresent = p.Code == mqtt.Success && rapid.Bool().Draw(r, "present")
+		return p
 	case mqtt.TypePublish:
 		p := &mqtt.Publish{QoS: rapid.ByteMax(2).Draw(r, "qos"), Retain: rapid.Bool().Draw(r, "retain"), Topic: []byte(anyTopic(r)), Properties: props, Payload: anyBytes(r)}
 		if p.QoS > 0 {

@@ -1,6 +1,9 @@
 package mqtt
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // Decode reads the body of a CONNECT. The version is in the packet; for one
 // that is not known the error has code UnsupportedProtocolVersion, and Version
@@ -88,11 +91,16 @@ func (p *ConnAck) Decode(body []byte, v Version) error {
 	if v == Version5 {
 		p.Properties.decode(&in, TypeConnAck)
 	}
+	if in.err == nil && p.SessionPresent && p.Code != Success {
+		return protocolError("the client is refused, and yet a session is present") // 3.2.2-6; 3.1.1: 3.2.2-4
+	}
 	return in.end(TypeConnAck)
 }
 
 // Decode reads the body of a PUBLISH. Topic, Payload and CorrelationData alias
-// it. It allocates nothing for a packet without properties.
+// it, and are valid as long as body is not overwritten; Properties.User is
+// overwritten by the next Decode into p. It allocates for strings among the
+// properties, and nothing for a packet without them.
 func (p *Publish) Decode(h Header, body []byte, v Version) error {
 	in := input{b: body}
 	p.Dup, p.QoS, p.Retain = h.Flags&8 != 0, h.Flags>>1&3, h.Flags&1 != 0
@@ -169,7 +177,7 @@ func (p *Subscribe) Decode(body []byte, v Version) error {
 	}
 	for in.err == nil && len(in.b) > 0 {
 		f := Filter{Topic: string(in.text("topic filter"))}
-		f.setOptions(&in, v)
+		f.decodeOptions(&in, v)
 		p.Filters = append(p.Filters, f)
 	}
 	if in.err == nil && len(p.Filters) == 0 {
@@ -178,7 +186,8 @@ func (p *Subscribe) Decode(body []byte, v Version) error {
 	return in.err
 }
 
-func (f *Filter) setOptions(in *input, v Version) {
+// decodeOptions reads the options of a subscription (section 3.8.3.1).
+func (f *Filter) decodeOptions(in *input, v Version) {
 	o := in.byte("subscription options")
 	f.QoS = o & 3
 	if v == Version5 {
@@ -186,10 +195,14 @@ func (f *Filter) setOptions(in *input, v Version) {
 	}
 	switch {
 	case in.err != nil:
-	case f.QoS == 3, v == Version5 && o&0xc0 != 0, v == Version311 && o&0xfc != 0:
+	case v == Version5 && o&0xc0 != 0, v == Version311 && (o&0xfc != 0 || f.QoS == 3):
 		in.fail(malformed("the subscription options are %#02x", o)) // 3.8.3-5; 3.1.1: 3.8.3-4
+	case f.QoS == 3:
+		in.fail(protocolError("the QoS of a subscription is 3"))
 	case f.RetainHandling == 3:
-		in.fail(protocolError("the retain handling is 3")) // 3.8.3-4
+		in.fail(protocolError("the retain handling is 3"))
+	case f.NoLocal && strings.HasPrefix(f.Topic, sharePrefix):
+		in.fail(protocolError("no local is set for a shared subscription")) // 3.8.3-4
 	}
 }
 

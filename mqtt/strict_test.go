@@ -49,6 +49,8 @@ func TestStrict(t *testing.T) {
 		{"bytes behind the payload", "10 0e 0004 4d515454 05 02 003c 00 0000 00", v5, mqtt.MalformedPacket},
 		{"cut short", "10 0b 0004 4d515454 05 02 003c 00", v5, mqtt.MalformedPacket},
 		{"3.2.2-1: reserved flags of CONNACK", "20 03 02 00 00", v5, mqtt.MalformedPacket},
+		{"3.2.2-6: a session for a client that is refused", "20 03 01 87 00", v5, mqtt.ProtocolError},
+		{"3: 3.2.2-4: a session for a client that is refused", "20 02 01 05", v3, mqtt.ProtocolError},
 		{"3.3.1-4: QoS 3", "36 06 0001 61 0001 00", v5, mqtt.MalformedPacket},
 		{"3.3.1-2: DUP at QoS 0", "38 04 0001 61 00", v5, mqtt.MalformedPacket},
 		{"3.3.2-2: wildcard in the topic", "30 04 0001 2b 00", v5, mqtt.TopicNameInvalid},
@@ -70,7 +72,9 @@ func TestStrict(t *testing.T) {
 		{"3.8.3-2: no filter", "82 03 0001 00", v5, mqtt.ProtocolError},
 		{"3.8.3-5: reserved options", "82 07 0001 00 0001 61 40", v5, mqtt.MalformedPacket},
 		{"3: 3.8.3-4: reserved options", "82 06 0001 0001 61 04", v3, mqtt.MalformedPacket},
-		{"3.8.3.1: QoS 3", "82 07 0001 00 0001 61 03", v5, mqtt.MalformedPacket},
+		{"3.8.3.1: QoS 3", "82 07 0001 00 0001 61 03", v5, mqtt.ProtocolError},
+		{"3: 3.8.3-4: QoS 3", "82 06 0001 0001 61 03", v3, mqtt.MalformedPacket},
+		{"3.8.3-4: no local on a shared subscription", "82 10 0001 00 000a 2473686172652f672f61 04", v5, mqtt.ProtocolError},
 		{"3.8.3.1: retain handling 3", "82 07 0001 00 0001 61 30", v5, mqtt.ProtocolError},
 		{"3.8.2.1.2: two subscription identifiers", "82 0b 0001 04 0b010b02 0001 61 00", v5, mqtt.ProtocolError},
 		{"3.10.3-2: no filter", "a2 03 0001 00", v5, mqtt.ProtocolError},
@@ -150,27 +154,76 @@ func TestTopics(t *testing.T) {
 	}
 }
 
-// Lengths that a packet claims and does not have cost nothing.
+// Lengths that a packet claims and does not have cost nothing. Not in parallel:
+// what others allocate would count.
 func TestHostileLengths(t *testing.T) {
-	t.Parallel()
 	packets := [][]byte{
 		{0x10, 0x04, 0xff, 0xff, 'M', 'Q'},
 		{0x30, 0x05, 0x00, 0x01, 'a', 0xff, 0x7f},
 		{0x30, 0x0a, 0x00, 0x01, 'a', 0x06, 0x26, 0xff, 0xff, 'a', 'a', 'a'},
 		{0x82, 0x05, 0x00, 0x01, 0x00, 0xff, 0xff},
 	}
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
 	const rounds = 1000
-	for range rounds {
-		for _, b := range packets {
-			if _, err := decode(b, v5); err == nil {
-				t.Fatalf("% x is read", b)
+	got := allocated(func() {
+		for range rounds {
+			for _, b := range packets {
+				if _, err := decode(b, v5); err == nil {
+					t.Fatalf("% x is read", b)
+				}
 			}
 		}
-	}
-	runtime.ReadMemStats(&after)
-	if each := (after.TotalAlloc - before.TotalAlloc) / rounds / uint64(len(packets)); each > 4096 {
+	})
+	if each := got / rounds / uint64(len(packets)); each > 4096 {
 		t.Errorf("%d bytes are allocated for a packet of a few", each)
+	}
+}
+
+// The shortest of what may repeat costs memory in proportion to the packet. Not
+// in parallel, as above.
+func TestHostileRepetition(t *testing.T) {
+	const n = 10_000
+	user := &mqtt.Publish{Topic: []byte("a"), Properties: mqtt.Properties{User: make([]mqtt.UserProperty, n)}}
+	filters := &mqtt.Subscribe{PacketID: 1, Filters: make([]mqtt.Filter, n)}
+	for v, b := range map[mqtt.Version][]byte{v5: user.Append(nil, v5), v3: filters.Append(nil, v3)} {
+		got := allocated(func() {
+			if _, err := decode(b, v); err != nil {
+				t.Fatal(err)
+			}
+		})
+		if each := got / uint64(len(b)); each > 64 {
+			t.Errorf("%v: %d bytes are allocated for each byte", mqtt.Type(b[0]>>4), each)
+		}
+	}
+}
+
+// allocated returns how many bytes the process allocates while f runs.
+func allocated(f func()) uint64 {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	f()
+	runtime.ReadMemStats(&after)
+	return after.TotalAlloc - before.TotalAlloc
+}
+
+// What is done for each message allocates nothing. Not in parallel, as above.
+func TestAllocations(t *testing.T) {
+	for _, v := range []mqtt.Version{v3, v5} {
+		p := mqtt.Publish{QoS: 1, PacketID: 7, Topic: []byte("a/b"), Payload: make([]byte, 256)}
+		packet := p.Append(nil, v)
+		ack := mqtt.Ack{Type: mqtt.TypePubAck, PacketID: 7}
+		dst := make([]byte, 0, 512)
+		for what, f := range map[string]func(){
+			"reading PUBLISH": func() {
+				if h, n, err := mqtt.ParseHeader(packet); err != nil || p.Decode(h, packet[n:], v) != nil {
+					t.Errorf("% x is not read", packet)
+				}
+			},
+			"writing PUBLISH": func() { dst = p.Append(dst[:0], v) },
+			"writing PUBACK":  func() { dst = ack.Append(dst[:0], v) },
+		} {
+			if n := testing.AllocsPerRun(100, f); n > 0 {
+				t.Errorf("version %d: %s allocates %v times", v, what, n)
+			}
+		}
 	}
 }

@@ -23,13 +23,16 @@ func ValidTopic(s string) bool {
 	return s != "" && len(s) <= MaxText && utf8.ValidString(s) && !strings.ContainsAny(s, "+#\x00")
 }
 
+// sharePrefix begins the filter of a shared subscription (section 4.8.2).
+const sharePrefix = "$share/"
+
 // ValidFilter reports whether s, which is valid text, is a topic filter
 // (section 4.7.1).
 func ValidFilter(s string) bool {
 	if s == "" || len(s) > MaxText {
 		return false
 	}
-	if rest, ok := strings.CutPrefix(s, "$share/"); ok { // section 4.8.2
+	if rest, ok := strings.CutPrefix(s, sharePrefix); ok {
 		group, filter, ok := strings.Cut(rest, "/")
 		return ok && group != "" && !strings.ContainsAny(group, "+#") && filter != "" && validLevels(filter)
 	}
