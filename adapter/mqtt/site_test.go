@@ -2,8 +2,10 @@ package mqttadapter
 
 import (
 	"context"
+	"crypto/tls"
+	"io"
+	"log"
 	"net"
-	"net/http"
 	"net/http/httptest"
 	"testing"
 	"time"
@@ -51,18 +53,66 @@ func newSite(t testing.TB, o Options) *site {
 	return s
 }
 
-// newWebSite is a site over WebSocket.
-func newWebSite(t testing.TB, o Options) *site {
+// newWebSite is a site over WebSocket, with TLS if secure is not nil.
+func newWebSite(t testing.TB, o Options, secure *tls.Config) *site {
 	t.Helper()
 	s := &site{TB: t, world: adaptertest.NewWorld(t, newEngine, secret.New)}
 	h, stop := New(o).WebSocket(s.world.Gate)
-	web := httptest.NewServer(http.StripPrefix(WebSocketPath, h))
-	s.address = web.Listener.Addr().String()
+	web := httptest.NewUnstartedServer(h)
+	web.Config.ErrorLog = log.New(io.Discard, "", 0)
+	if secure == nil {
+		web.Start()
+	} else {
+		web.TLS = secure
+		web.StartTLS()
+	}
+	s.address, s.stop = web.Listener.Addr().String(), stop
 	t.Cleanup(func() { stop(); web.Close() })
 	var cancel context.CancelFunc
 	s.ctx, cancel = context.WithTimeout(context.Background(), time.Minute)
 	t.Cleanup(cancel)
 	return s
+}
+
+// A way is one of those that clients connect by.
+type way struct {
+	name  string
+	site  *site
+	url   func(schemes ...string) string // with the scheme that a client has for it
+	trust *tls.Config
+}
+
+// everyWay runs a test over each way: TCP, TLS, WebSocket, and that over TLS.
+func everyWay(t *testing.T, test func(*testing.T, way)) {
+	t.Helper()
+	server, trust := adaptertest.TLS(t)
+	for i, name := range []string{"TCP", "TLS", "WebSocket", "WebSocket over TLS"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := way{name: name}
+			o := Options{}
+			switch i {
+			case 0:
+				w.site = newSite(t, o)
+			case 1:
+				o.TLS, w.trust = server, trust
+				w.site = newSite(t, o)
+			case 2:
+				w.site = newWebSite(t, o, nil)
+			case 3:
+				w.trust = trust
+				w.site = newWebSite(t, o, server)
+			}
+			w.url = func(schemes ...string) string {
+				u := schemes[i] + "://" + w.site.address
+				if i >= 2 {
+					u += WebSocketPath
+				}
+				return u
+			}
+			test(t, w)
+		})
+	}
 }
 
 func (s *site) must(err error) {
