@@ -22,6 +22,7 @@ type clock struct {
 	received instant // the last record that came
 	begun    instant // a record came in part; zero: none
 	ack      instant // an acknowledgement is due; zero: none
+	hold     instant // until then records that count wait (see Conn.held); zero: they do not
 	pings    bool    // the client pings: from now on it must not be silent
 	paused   bool    // we do not read: the client cannot be blamed for silence
 }
@@ -84,7 +85,7 @@ func (c *Conn) due() (at instant) {
 	if k.pings && !k.paused {
 		at = earlier(at, k.received.Add(o.ClientTimeout))
 	}
-	return earlier(at, k.ack)
+	return earlier(earlier(at, k.ack), k.hold)
 }
 
 // pinged notes that the client pings. It holds input.
@@ -119,6 +120,9 @@ func (c *Conn) tick() {
 	if passed(k.ack) && c.stage == connected {
 		k.ack = instant{}
 		go c.acknowledgeLate()
+	}
+	if passed(k.hold) {
+		c.unhold()
 	}
 	c.reschedule()
 	c.mu.Unlock()

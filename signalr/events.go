@@ -40,6 +40,10 @@ func (c *Conn) serveEvents(w http.ResponseWriter, r *http.Request) {
 	for err == nil && c.awaitOutput(r) {
 		err = c.sendEvents(w)
 	}
+	if err == nil {
+		c.end(nil, nil) // clients drop the request without waiting for their goodbye to arrive
+		return
+	}
 	c.end(ErrBroken, nil)
 }
 

@@ -33,13 +33,16 @@ type Hub interface {
 	Invoke(c *Conn, i *Invocation)
 
 	// Closed is called once, as the last callback of the connection, also for one
-	// that never was connected. Err is why: nil if the client closed it, a
-	// *CloseError if this side did, otherwise what went wrong.
+	// that never was connected. Err is why: nil if the client closed it
+	// (dropping its event stream counts as that), a *CloseError if this side did, otherwise what went wrong.
 	Closed(c *Conn, err error)
 }
 
-// A Refusal is an answer to an HTTP request that is not granted. Status 401
-// makes clients ask for a fresh token and try once more, except in negotiation.
+// A Refusal is an answer to an HTTP request that is not granted. Clients ask
+// for a fresh token when they negotiate and for each WebSocket. After status 401
+// to a poll or POST they should too, but Microsoft's for JavaScript (10.0.11)
+// ends instead: close its connection with AllowReconnect before its token runs
+// out.
 type Refusal struct {
 	Status int    // of HTTP; not 2xx
 	Text   string // the body, plain text; the client shows it or drops it

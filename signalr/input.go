@@ -122,6 +122,9 @@ func (c *Conn) fail(err error) {
 func (c *Conn) record(from *socket, record []byte) bool {
 	c.mu.Lock()
 	protocol := c.protocol
+	if c.held() {
+		c.unhold()
+	}
 	c.mu.Unlock()
 	if protocol == nil {
 		return c.shake(record)
@@ -196,6 +199,9 @@ func (c *Conn) shake(record []byte) bool {
 		return false
 	}
 	c.stage = connected
+	if c.stateful {
+		c.clock.hold = now().Add(holdFor)
+	}
 	c.out.control = append(wire.AppendHandshake(nil, ""), c.out.control...)
 	c.clock.received, c.clock.sent, c.clock.deadline = now(), now(), instant{}
 	if c.transport == LongPolling && c.poll == nil {

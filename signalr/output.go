@@ -118,7 +118,7 @@ func (c *Conn) pushControl(r *wire.Record) {
 
 // flush sees to it that what waits is sent. It holds mu.
 func (c *Conn) flush() {
-	if c.stage == greeting || c.stage != ended && len(c.out.control) == 0 && c.out.unsent() == 0 {
+	if c.stage == greeting || c.stage != ended && len(c.out.control) == 0 && (c.held() || c.out.unsent() == 0) {
 		return
 	}
 	switch {
@@ -146,6 +146,8 @@ func (c *Conn) signal() {
 func (c *Conn) take() (chunk []byte, do func()) {
 	o := &c.out
 	switch {
+	case c.held() && c.stage != ended:
+		chunk = o.control
 	case c.stateful:
 		if len(o.control)+o.unsent()+len(o.last) > 0 {
 			chunk = append(append(append(takeBuffer(), o.control...), o.records[o.sent:]...), o.last...)

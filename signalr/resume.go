@@ -22,6 +22,22 @@ const ackRecords = 64
 // it gets no acknowledgements itself, which happens at once that.
 const tooMuch = 4
 
+// holdFor is how long records that count may wait for the client's first record
+// after the handshake.
+const holdFor = time.Second
+
+// held reports whether records that count have to wait. The client for
+// JavaScript (10.0.11) begins to count a moment after it has read the answer to
+// its handshake, so that what comes along with that is taken twice after a
+// broken socket. Its first record shows that it counts. It holds mu.
+func (c *Conn) held() bool { return !c.clock.hold.IsZero() }
+
+// unhold lets records go that count. It holds mu.
+func (c *Conn) unhold() {
+	c.clock.hold = instant{}
+	c.flush()
+}
+
 // counter numbers what comes in. It is under Conn.input.
 type counter struct {
 	next     uint64 // the number of the next record, less one
