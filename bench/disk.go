@@ -32,7 +32,8 @@ func (r *run) disk(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r.line("  fdatasync p50 %v  p90 %v  p99 %v  (%d writes)", m.quantile(0.5), m.quantile(0.9), m.quantile(0.99), m.n)
+	r.line("  fdatasync p50 %v  p90 %v  p99 %v  worst %v  (%d writes)", m.quantile(0.5), m.quantile(0.9), m.quantile(0.99), m.quantile(1), m.n)
 	r.noteTimes("fdatasync", m)
+	r.note("fdatasync, worst", milliseconds(m.quantile(1)), "ms")
 	return nil
 }

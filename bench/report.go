@@ -58,6 +58,8 @@ func (r *run) noteTimes(name string, m *rate) {
 		name string
 		at   float64
 	}{{"p50", 0.5}, {"p90", 0.9}, {"p99", 0.99}} {
-		r.note(name+", "+q.name, float64(m.quantile(q.at))/float64(time.Millisecond), "ms")
+		r.note(name+", "+q.name, milliseconds(m.quantile(q.at)), "ms")
 	}
 }
+
+func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
