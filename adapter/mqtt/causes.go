@@ -84,24 +84,22 @@ func (c *connection) close() {
 		c.room.Wait()
 	}
 	// Closing while there is something unread could take back what was
-	// written: the reader throws it away for a while.
+	// written: the reader, which is woken, throws it away for a while.
 	half, ok := c.nc.(interface{ CloseWrite() error })
-	if !ok || c.out.broken || half.CloseWrite() != nil || c.nc.SetReadDeadline(time.Now().Add(lingerTime)) != nil {
+	switch {
+	case !ok, c.out.broken, half.CloseWrite() != nil:
 		_ = c.nc.Close() // it is over
+	case !c.web: // whose reader ends with the closing handshake
+		_ = c.nc.SetReadDeadline(time.Now())
 	}
 	c.closed = true
 	c.room.Broadcast()
 }
 
-// discard throws away what comes until the connection is closed.
-func (c *connection) discard() {
-	c.mu.Lock()
-	for !c.closed {
-		c.room.Wait()
-	}
-	silent := c.cause.silent
-	c.mu.Unlock()
-	if silent || c.nc.SetReadDeadline(time.Now().Add(lingerTime)) != nil {
+// linger throws away what comes until the client has closed the connection, too,
+// for a while.
+func (c *connection) linger() {
+	if c.cause.silent || c.nc.SetReadDeadline(time.Now().Add(lingerTime)) != nil {
 		return
 	}
 	r := getReading()
@@ -148,11 +146,15 @@ func (c *connection) endOf(err error) *cause {
 	return &cause{code: answers[gatehouse.KindOf(err)].end, text: c.describe(err), err: err, tidy: true}
 }
 
-// leave ends what a connection was for, once it is no longer read. What the
-// client holds goes back to the inbox at once.
+// leave ends what a connection was for, once it is no longer read: goodbye was
+// said by then, or cannot be. What the client holds goes back to the inbox at
+// once.
 func (c *connection) leave() {
 	c.mu.Lock()
-	for c.acks.len() > 0 {
+	if c.cause.silent {
+		_ = c.nc.Close() // who writes has an end
+	}
+	for c.acks.len() > 0 || !c.closed {
 		c.room.Wait() // the disk is never waited for in vain
 	}
 	c.ended = true
@@ -164,7 +166,6 @@ func (c *connection) leave() {
 		}
 	}
 	c.mu.Unlock()
-	_ = c.nc.Close()
 	if c.session == nil {
 		c.working.Wait()
 		return

@@ -83,5 +83,7 @@ func (c *connection) run(nc net.Conn) {
 	}
 	c.read()
 	c.leave()
+	c.linger()
+	_ = nc.Close() // if it was not already
 	c.exit(c)
 }

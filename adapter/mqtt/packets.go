@@ -29,7 +29,6 @@ func (c *connection) read() {
 	if c.session != nil {
 		c.rest()
 	}
-	c.discard()
 }
 
 // packet deals with a packet. It returns why the connection is to end, or nil.
