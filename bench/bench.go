@@ -62,6 +62,7 @@ func measurements() []measurement {
 		{"https", "messages over HTTPS with keep-alive", (*run).https},
 		{"amqp", "messages over AMQP 1.0, by clients in a process of their own", (*run).amqp},
 		{"mqtt", "messages over MQTT 5, by clients in a process of their own", (*run).mqtt},
+		{"signalr", "messages over SignalR, by clients in a process of their own", (*run).signalR},
 		{"through", "messages from one endpoint's publisher to another's inbox, in process", (*run).through},
 		{"endpoints", "many endpoints, each with an inbox that holds a message", (*run).endpoints},
 	}

@@ -25,6 +25,7 @@ const patience = time.Minute
 type process struct {
 	data   string   // its data folder
 	more   []string // environment, NAME=VALUE
+	args   []string // of serve
 	client *http.Client
 
 	// While it runs.
@@ -53,7 +54,7 @@ func (p *process) start() error {
 	if p.command != nil {
 		return errors.New("the gateway runs already")
 	}
-	c := exec.Command("gatehouse", "serve")
+	c := exec.Command("gatehouse", append([]string{"serve"}, p.args...)...)
 	c.Env = append(os.Environ(), p.environment()...)
 	p.log = &watcher{ready: make(chan bound, 1)}
 	c.Stdout, c.Stderr = p.log, p.log

@@ -10,7 +10,7 @@ import (
 
 // benchCommand measures a gateway.
 type benchCommand struct {
-	What        []string      `arg:"" optional:"" help:"What to measure: disk, submit, inbox, https, amqp, through, endpoints; nothing: all."`
+	What        []string      `arg:"" optional:"" help:"What to measure: disk, submit, inbox, https, amqp, mqtt, signalr, through, endpoints; nothing: all."`
 	Dir         string        `default:"." type:"existingdir" help:"Where the data goes: a folder on the disk that counts."`
 	For         time.Duration `default:"5s" help:"How long each measurement lasts."`
 	Body        int           `default:"256" help:"Size of messages in bytes."`

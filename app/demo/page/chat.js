@@ -27,6 +27,7 @@ function start(endpoint, me) {
   const keep = (m) => {
     const at = history.value.findIndex((h) => h.id === m.id);
     if (at < 0) history.value.push(m);
+    else history.value[at] = m;
     history.value = history.value.slice(-200);
     history.save();
     page.message(m);
@@ -70,14 +71,16 @@ function start(endpoint, me) {
     flushing = true;
     while (outbox.value.length && door.up) {
       const event = outbox.value[0];
-      const m = find(event.id);
+      let news;
       try {
-        const receipt = await door.send(event);
-        if (m) keep({ ...m, stored: { ...receipt, at: Date.now() } });
+        const { channels, partition, offset } = await door.send(event);
+        news = { stored: { channel: channels[0], partition, offset, at: Date.now() } };
       } catch (e) {
         if (!e.refused) { await pause(500); continue; } // not acknowledged: again
-        if (m) keep({ ...m, refused: e.message });
+        news = { refused: e.message };
       }
+      const m = find(event.id);
+      if (m) keep({ ...m, ...news });
       outbox.value.shift();
       outbox.save();
     }
@@ -149,8 +152,8 @@ function journey(m, other) {
   }
   const steps = [["sent", "done"]];
   if (!m.stored) return [...steps, ["waiting for the gateway", ""]];
-  const where = m.stored.channel ? ` in channel ${m.stored.channel}, partition ${m.stored.partition}, offset ${m.stored.offset}` : "";
-  steps.push([`stored${where} after ${after(m.stored.at)}`, "done"]);
+  const { channel, partition, offset } = m.stored;
+  steps.push([`stored in channel ${channel}, partition ${partition}, offset ${offset} after ${after(m.stored.at)}`, "done"]);
   if (!m.read) return [...steps, [`on its way to ${other}`, ""]];
   return [...steps, [`read by ${other} after ${after(m.read.received)}, delivery ${m.read.deliveries}`, "done"]];
 }
