@@ -25,7 +25,7 @@ type Question struct {
 
 // A Connection is how an endpoint would come.
 type Connection struct {
-	Protocol string `json:"protocol,omitempty" doc:"Name of the adapter"`
+	Protocol string `json:"protocol,omitempty" doc:"Name of the adapter; without one, what asks for it is not looked at"`
 	TLS      bool   `json:"tls,omitempty"`
 	Remote   string `json:"remote,omitempty" doc:"IP address of the client"`
 	Origin   string `json:"origin,omitempty" doc:"Origin of the web page"`
