@@ -39,19 +39,18 @@ func (o *outbox) put(text []byte) bool {
 func (o *outbox) run() {
 	for {
 		o.mu.Lock()
-		if len(o.queue) == 0 || o.closed {
-			o.writing = false
+		if len(o.queue) == 0 {
+			o.writing, o.queue = false, nil
 			o.mu.Unlock()
 			return
 		}
-		texts := o.queue
-		o.queue = nil
+		text := o.queue[0]
+		o.queue[0] = nil
+		o.queue = o.queue[1:]
 		o.mu.Unlock()
-		for _, text := range texts {
-			if o.write(text) != nil {
-				o.close()
-				break
-			}
+		if o.write(text) != nil {
+			o.close()
+		} else {
 			o.wrote(len(text))
 		}
 	}
@@ -95,7 +94,18 @@ func (o *outbox) wait(ctx context.Context, bytes int) bool {
 	}
 }
 
-// close drops what was not written.
+// drop drops what was put and is not being written yet.
+func (o *outbox) drop() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, text := range o.queue {
+		o.bytes -= len(text)
+	}
+	o.queue = nil
+	o.wake()
+}
+
+// close drops what was not written, and all that comes.
 func (o *outbox) close() {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -75,9 +75,10 @@ func (v *hubs) stop() {
 // A hubClient is a client of SignalR.
 type hubClient struct {
 	*session
-	auto  bool                              // the client's handler settles a delivery by returning
-	proof atomic.Pointer[[sha256.Size]byte] // of what the client showed last
-	conn  atomic.Pointer[signalr.Conn]      // nil until it is connected
+	auto   bool                              // the client's handler settles a delivery by returning
+	proof  atomic.Pointer[[sha256.Size]byte] // of what the client showed last
+	conn   atomic.Pointer[signalr.Conn]      // nil until it is connected
+	parted atomic.Pointer[time.Time]         // when the session ended
 }
 
 // Open implements signalr.Hub.
@@ -114,6 +115,9 @@ func shownBy(r *http.Request) *[sha256.Size]byte {
 func (v *hubs) Continue(conn *signalr.Conn, r *http.Request) error {
 	c := conn.Owner().(*hubClient)
 	if err := c.gate.Err(); err != nil {
+		if r.Method == http.MethodDelete || c.mayHear() {
+			return nil
+		}
 		return v.refusal(err)
 	}
 	who := c.gate.Identity()
@@ -133,6 +137,15 @@ func (v *hubs) Continue(conn *signalr.Conn, r *http.Request) error {
 	}
 	c.proof.Store(proof)
 	return nil
+}
+
+// hearTime is how long a client that polls may ask why its session has ended.
+const hearTime = time.Second
+
+// mayHear reports whether a client whose session has ended may ask why.
+func (c *hubClient) mayHear() bool {
+	parted := c.parted.Load()
+	return parted == nil || time.Since(*parted) < hearTime
 }
 
 // Connected implements signalr.Hub.
@@ -156,6 +169,8 @@ func (v *hubs) Closed(conn *signalr.Conn, _ error) {
 
 // part tells the client why its session has ended, and whether to connect again.
 func (c *hubClient) part(err error) {
+	now := time.Now()
+	c.parted.Store(&now)
 	conn := c.conn.Load()
 	if conn == nil || err == errGone { //nolint:errorlint // ours, bare
 		return

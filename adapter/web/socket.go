@@ -183,6 +183,9 @@ func (c *socket) part(err error) {
 		}
 		ctx, cancel := context.WithTimeout(c.ctx, c.options.WriteTime)
 		defer cancel()
+		if err != errStopping { //nolint:errorlint // ours, bare
+			c.out.drop() // it is not to have it any more
+		}
 		c.out.wait(ctx, 0)
 		code, reason := c.closing(err)
 		_ = c.ws.Close(code, reason) // the client may be gone

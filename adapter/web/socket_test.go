@@ -291,6 +291,7 @@ func (c *line) waitFor(op string) answer {
 func TestSlowReader(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, Options{WriteTime: 500 * time.Millisecond})
+	s.locks(5 * time.Minute)
 	const n, size = 400, 60 << 10
 	s.fill(0, n, size)
 	slow := s.dial(receiver)

@@ -56,6 +56,7 @@ type site struct {
 	*adaptertest.World
 	address string
 	log     *logs
+	options Options
 	stop    func()
 }
 
@@ -81,22 +82,36 @@ func newSite(t testing.TB, o Options) *site {
 	t.Helper()
 	s := &site{TB: t, World: adaptertest.NewWorld(t, newEngine, newAuth), log: new(logs)}
 	o.Logger = slog.New(slog.NewTextHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	s.options = o
+	s.serve()
+	t.Cleanup(func() { s.stop() })
+	return s
+}
+
+// serve begins to serve, at an address of its own.
+func (s *site) serve() {
+	s.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		t.Fatal(err)
+		s.Fatal(err)
 	}
 	s.address = ln.Addr().String()
 	ctx, cancel := context.WithCancel(context.Background())
 	served := make(chan error, 1)
-	go func() { served <- doors(o, nil).Serve(ctx, ln, s.Gate) }()
+	go func() { served <- doors(s.options, nil).Serve(ctx, ln, s.Gate) }()
 	s.stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-served; err != nil {
-			t.Errorf("Serve: %v", err)
+			s.Errorf("Serve: %v", err)
 		}
 	})
-	t.Cleanup(s.stop)
-	return s
+}
+
+// restart stops serving, and begins again.
+func (s *site) restart() {
+	s.Helper()
+	s.stop()
+	s.serve()
 }
 
 // within is how long a step of a test may take before it has failed.
