@@ -182,7 +182,8 @@ func (c *rawClient) accepted(role frame.Role) (int, error) {
 	return int(d.Last-d.First) + 1, nil
 }
 
-// complete takes n messages and completes them.
+// complete takes n messages and completes them. One whose lock it loses, on a
+// slow machine, comes again.
 func (c *rawClient) complete(n int) error {
 	taken, told := uint32(0), uint32(0)
 	for done := 0; done < n; {
@@ -198,10 +199,12 @@ func (c *rawClient) complete(n int) error {
 			if err := d.Decode(items); err != nil {
 				return err
 			}
-			if d.State.Kind != frame.Accepted {
+			switch {
+			case d.State.Kind == frame.Accepted:
+				done += int(d.Last-d.First) + 1
+			case d.State.Error == nil || d.State.Error.Condition != conditionLockLost:
 				return errFrame
 			}
-			done += int(d.Last-d.First) + 1
 		}
 		if c.in.Buffered() > 0 || taken == told {
 			continue

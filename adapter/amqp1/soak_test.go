@@ -9,11 +9,14 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/gatehouse/gatehouse"
 	"github.com/gatehouse/gatehouse/adapter/adaptertest"
 	"github.com/gatehouse/gatehouse/amqp/frame"
 	"github.com/gatehouse/gatehouse/auth/secret"
+	"github.com/gatehouse/gatehouse/config"
+	"github.com/gatehouse/gatehouse/directory"
 
 	"go.uber.org/goleak"
 )
@@ -78,6 +81,11 @@ func newSoak(t *testing.T) *soak {
 	ctx, cancel := context.WithCancel(context.Background())
 	served := make(chan error, 1)
 	go func() { served <- New(Options{}).Serve(ctx, &countingListener{ln, &s.open}, s.world.Gate) }()
+	lock, often := config.Duration(time.Second), -1 // a slow machine takes long enough for a message to be lost many times
+	_, err = s.world.Directory.Update(ctx, adaptertest.Account, directory.Change{Spec: &directory.EndpointSpec{
+		Name: adaptertest.Receiver, AllowPlaintext: true, Inbox: &directory.InboxSpec{Lock: &lock, MaxDeliveries: &often},
+	}})
+	must(t, err)
 	s.stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-served; err != nil {
@@ -128,7 +136,7 @@ func (s *soak) receiveAll(n int) {
 	c, err := s.raw()
 	must(s.t, err)
 	must(s.t, c.attachReceiver())
-	must(s.t, c.grant(uint32(n)))
+	must(s.t, c.grant(1<<20))
 	must(s.t, c.complete(n))
 	must(s.t, c.shut())
 }
