@@ -146,7 +146,7 @@ function journey(m, other) {
   if (!m.mine) {
     return [
       [`stored for you ${after(m.enqueued)} after it was sent`, "done"],
-      [`delivery ${m.deliveries} of no. ${m.sequence} after ${after(m.received)}`, "done"],
+      [`no. ${m.sequence} of the inbox, delivery ${m.deliveries}, after ${after(m.received)}`, "done"],
       m.completed ? ["acknowledged, gone from the inbox", "done"] : ["not acknowledged yet", ""],
     ];
   }
