@@ -323,26 +323,6 @@ func TestHubOwner(t *testing.T) {
 	http.DefaultClient.CloseIdleConnections()
 }
 
-// TestHubSlowReader does not read: it is given up, and its messages go back.
-func TestHubSlowReader(t *testing.T) {
-	t.Parallel()
-	s := newSite(t, Options{WriteTime: 500 * time.Millisecond})
-	s.locks(5 * time.Minute)
-	const n, size = 300, 60 << 10
-	s.fill(0, n, size)
-	s.hub(receiver, "window", "1024")
-	s.none(receiver)
-	s.depth(n)
-	c := s.hub(receiver)
-	for i := range 10 {
-		d, _ := c.next()
-		if d.Data.N != i || d.DeliveryCount != 1 {
-			t.Fatalf("message %d is %d, delivered %d times", i, d.Data.N, d.DeliveryCount)
-		}
-		c.say(`{"type":1,"target":"Complete","arguments":["%s"]}`, d.LockToken)
-	}
-}
-
 func TestKindsAreTold(t *testing.T) {
 	t.Parallel()
 	for _, k := range gatehouse.Kinds() {

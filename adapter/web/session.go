@@ -44,6 +44,7 @@ type session struct {
 	window   int // deliveries to hold at most; 0: none are wanted now
 	held     map[inbox.LockToken]holding
 	bytes    int            // of the bodies held
+	usual    int            // how large a body is, roughly
 	asking   bool           // a receive is under way
 	turn     uint64         // how many there were
 	waiting  *inbox.Waiting // the same, once it is known

@@ -286,26 +286,71 @@ func (c *line) waitFor(op string) answer {
 	}
 }
 
-// TestSlowReader does not read at all. What it costs is bounded, its connection
-// is given up, and its messages are there for others.
+// TestSlowReader does not read, nor settle. It holds a few messages and no more,
+// and loses their locks: all of them come to another client.
 func TestSlowReader(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, Options{WriteTime: 500 * time.Millisecond})
-	s.locks(5 * time.Minute)
-	const n, size = 400, 60 << 10
-	s.fill(0, n, size)
-	slow := s.dial(receiver)
-	slow.say(`{"op":"credit","credit":1024}`)
-	s.none(receiver) // it is given up
-	s.depth(n)
-	c := s.dial(receiver)
-	c.say(`{"op":"credit","credit":8}`)
-	for i := range 20 {
-		d := c.next()
-		if d.Data.N != i || d.DeliveryCount != 1 {
-			t.Fatalf("message %d is %d, delivered %d times", i, d.Data.N, d.DeliveryCount)
-		}
-		c.say(`{"op":"complete","lockToken":"%s"}`, d.LockToken)
+	for name, slow := range map[string]func(*site){
+		"WebSocket": func(s *site) { s.dial(receiver).say(`{"op":"credit","credit":1024}`) },
+		"SignalR":   func(s *site) { s.hub(receiver, "window", "1024") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newSite(t, Options{WindowBytes: 64 << 10})
+			s.locks(2 * time.Second)
+			const n, size = 40, 30 << 10
+			s.fill(0, n, size)
+			slow(s)
+			c := s.dial(receiver)
+			c.say(`{"op":"credit","credit":4}`)
+			seen := make(map[int]int)
+			for len(seen) < n {
+				d := c.next()
+				seen[d.Data.N] = d.DeliveryCount
+				c.say(`{"op":"complete","lockToken":"%s"}`, d.LockToken)
+			}
+			late := 0
+			for _, count := range seen {
+				if count > 1 {
+					late++
+				}
+			}
+			// Its window, and the one behind it, perhaps more than once.
+			if late == 0 || late > 5*(64<<10/size+1) {
+				t.Errorf("a client that does not read had %d messages", late)
+			}
+			s.depth(0)
+		})
+	}
+}
+
+// TestStuckReader does not read though there is much for it: it is given up when
+// a write takes too long, and its messages go back.
+func TestStuckReader(t *testing.T) {
+	t.Parallel()
+	for name, stuck := range map[string]func(*site){
+		"WebSocket": func(s *site) { s.dial(receiver).say(`{"op":"credit","credit":1024}`) },
+		"SignalR":   func(s *site) { s.hub(receiver, "window", "1024") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newSite(t, Options{WindowBytes: 64 << 20, WriteTime: 500 * time.Millisecond})
+			s.locks(5 * time.Minute)
+			const n, size = 400, 60 << 10
+			s.fill(0, n, size)
+			stuck(s)
+			s.none(receiver)
+			s.depth(n)
+			c := s.dial(receiver)
+			c.say(`{"op":"credit","credit":8}`)
+			for i := range 20 {
+				d := c.next()
+				if d.Data.N != i || d.DeliveryCount != 1 {
+					t.Fatalf("message %d is %d, delivered %d times", i, d.Data.N, d.DeliveryCount)
+				}
+				c.say(`{"op":"complete","lockToken":"%s"}`, d.LockToken)
+			}
+		})
 	}
 }
 

@@ -69,6 +69,9 @@ func (s *session) room() (room int, turn uint64) {
 		s.wakeLater()
 		return 0, 0
 	}
+	if s.usual > 0 { // as many as will fit
+		room = min(room, (s.options.WindowBytes-s.bytes)/s.usual+1)
+	}
 	s.asking = true
 	s.turn++
 	s.taps.Add(1)
@@ -134,13 +137,16 @@ func (s *session) given(got []*inbox.Delivery, err error) {
 	s.mu.Lock()
 	s.asking, s.waiting = false, nil
 	finished := s.finished
-	if !finished {
-		s.hold(got)
+	var surplus []*inbox.Delivery
+	if finished {
+		got, surplus = nil, got
+	} else {
+		got, surplus = s.hold(got)
 	}
 	s.handing = len(got) > 0
 	s.mu.Unlock()
-	if finished {
-		s.giveBack(locksOf(got))
+	if len(surplus) > 0 {
+		s.giveBack(locksOf(surplus))
 	}
 	s.taps.Done()
 	switch {
@@ -157,16 +163,23 @@ func (s *session) given(got []*inbox.Delivery, err error) {
 	s.more()
 }
 
-// hold puts deliveries into the window; s.mu is held.
-func (s *session) hold(got []*inbox.Delivery) {
+// hold puts deliveries into the window, as many as there is room for and at
+// least one, and returns those and the others; s.mu is held.
+func (s *session) hold(got []*inbox.Delivery) (held, surplus []*inbox.Delivery) {
 	if s.held == nil {
 		s.held = make(map[inbox.LockToken]holding, len(got))
 	}
 	now := time.Now()
-	for _, d := range got {
-		s.held[d.Lock] = holding{sequence: d.Sequence, size: len(d.Message.Body), taken: now, renewed: now, until: d.LockedUntil}
-		s.bytes += len(d.Message.Body)
+	for i, d := range got {
+		if i > 0 && s.bytes >= s.options.WindowBytes {
+			return got[:i], got[i:]
+		}
+		size := len(d.Message.Body)
+		s.held[d.Lock] = holding{sequence: d.Sequence, size: size, taken: now, renewed: now, until: d.LockedUntil}
+		s.bytes += size
+		s.usual += (size - s.usual) / 4
 	}
+	return got, nil
 }
 
 // hand hands deliveries to the client, but for those it has acknowledged on
