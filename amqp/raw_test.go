@@ -236,7 +236,8 @@ func receiverOf(handle uint32) *frame.Attach {
 	}
 }
 
-// attachSender attaches a link to send on, and returns its credit.
+// attachSender attaches a link to send on, and returns its credit, which comes
+// right behind the attach (trap 25).
 func (r *raw) attachSender(handle uint32) uint32 {
 	r.t.Helper()
 	r.send(0, sender(handle))

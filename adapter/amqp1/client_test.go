@@ -109,7 +109,8 @@ func (r *rpc) call(ctx context.Context, properties map[string]any, body any) (*a
 	return m, nil
 }
 
-// statusOf returns the error in an answer.
+// statusOf returns the error in an answer, whose status must be an int under
+// both names (traps 6, 7).
 func statusOf(m *azure.Message) error {
 	code, ok := m.ApplicationProperties["status-code"].(int32)
 	if !ok || m.ApplicationProperties["statusCode"] != code {

@@ -17,7 +17,7 @@ func TestAddresses(t *testing.T) {
 	s := newSite(t, Options{})
 	conn := s.connect()
 	for _, address := range []string{
-		publisher, "/" + publisher, "amqps://any.host:5671/" + publisher, strings.ToUpper(publisher), publisher + "/Partitions/3", hub,
+		publisher, "/" + publisher, "amqps://any.host:5671/" + publisher /* trap 24 */, strings.ToUpper(publisher), publisher + "/Partitions/3", hub,
 	} {
 		sender := s.sender(conn, address)
 		s.must(sender.Send(s.ctx, toReceiver("x"), nil))

@@ -126,7 +126,7 @@ func TestExpiredToken(t *testing.T) {
 }
 
 // A token covers what is below its address, in any case of the letters, and
-// nothing beside it.
+// nothing beside it (trap 2; package sas has more of it).
 func TestTokens(t *testing.T) {
 	s := newSite(t)
 	s.send(1)

@@ -20,7 +20,8 @@ const (
 	hubsPackage = "@azure/event-hubs@6.0.4"
 )
 
-// node returns a command that lets the SDKs do something with the site.
+// node returns a command that lets the SDKs do something with the site. With
+// TOKEN, they do so without SASL (trap 1).
 func (s *site) node(folder, what string) (c *exec.Cmd, output *bytes.Buffer) {
 	c = exec.CommandContext(s.ctx, "node", "testdata/judge.cjs", what)
 	token := sas.Sign("sb://"+s.address+"/"+publisher, "send", adaptertest.SendKey(adaptertest.Sender), time.Now().Add(time.Hour))

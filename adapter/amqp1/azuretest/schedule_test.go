@@ -149,7 +149,8 @@ func (s *site) ask(entity, policy, key, operation string, body map[string]any) *
 	return answer
 }
 
-// What $management refuses and no retry can cure, is not tried again.
+// What $management refuses and no retry can cure, is not tried again. Either
+// right is enough to be heard there (trap 8).
 func TestRefusedByManagement(t *testing.T) {
 	s := newSite(t)
 	sender := s.sender()
