@@ -9,7 +9,7 @@
 // shard holds them all.
 //
 // The package decides nothing about who may send what. It detects duplicates,
-// keeps scheduled messages until they are due, keeps dead letters and trims
+// keeps scheduled messages until they are due or cancelled, keeps dead letters and trims
 // what is past its retention.
 package channel
 
