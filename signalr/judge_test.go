@@ -43,6 +43,7 @@ for (const [transport, packed, name] of [["ws", false, "WebSockets json"], ["ws"
   const up = c.invoke("Echo", subject);
   subject.next(1); subject.next(2); subject.complete();
   await rejects(up, /takes no streams/);
+  for (let i = 0; i < 5; i++) await c.send("Void"); // the items and the end of the stream go out one by one
   const many = [];
   for (let i = 0; i < 500; i++) many.push(c.invoke("Echo", i));
   assert.deepStrictEqual(await Promise.all(many), [...Array(500).keys()]);
@@ -195,7 +196,7 @@ for (const transport of ["ws", "sse", "lp"]) {
 func TestKeepAlive(t *testing.T) {
 	t.Parallel()
 	h := &hub{}
-	_, address := serve(t, h, Options{KeepAlive: 50 * time.Millisecond, ClientTimeout: 500 * time.Millisecond})
+	_, address := serve(t, h, Options{KeepAlive: 50 * time.Millisecond, ClientTimeout: 1500 * time.Millisecond})
 	s := run(t, address, `
 const all = [];
 for (const transport of ["ws", "sse"]) {
@@ -203,16 +204,16 @@ for (const transport of ["ws", "sse"]) {
   await c.start();
   all.push(c);
 }
-say("quiet"); // for four times the client's time-out, kept alive by pings
-await new Promise(done => setTimeout(done, 2000));
+say("quiet"); // for longer than the client's time-out, kept alive by pings
+await new Promise(done => setTimeout(done, 2500));
 for (const c of all) { assert.strictEqual(await c.invoke("Echo", 1), 1); await c.stop(); }
 say("alive");
-for (const transport of ["ws", "sse"]) { // pings once, then never again
+await Promise.all(["ws", "sse"].map(async transport => { // pings once, then never again
   const c = build(transport, false, {}, b => b.withServerTimeout(20000).withKeepAliveInterval(10000));
   const over = closed(c);
   await c.start();
   assert.match(String(await over), /silent/);
-}
+}));
 `)
 	s.wait()
 	h.await(t, "all closed", func() bool { return len(h.closed) == 4 })

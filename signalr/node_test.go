@@ -35,7 +35,7 @@ const waiting = [], told = [];
 lines.on("line", l => waiting.length ? waiting.shift()(l) : told.push(l));
 const heard = () => told.length ? Promise.resolve(told.shift()) : new Promise(done => waiting.push(done));
 const say = s => process.stdout.write(s + "\n");
-process.on("unhandledRejection", e => { if (/Cannot send/.test(String(e))) return; /* rests of streams that were refused */ console.error(e); process.exit(1); });
+process.on("unhandledRejection", e => { console.error(e); process.exit(1); });
 (async () => {
 `
 

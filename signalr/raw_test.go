@@ -182,6 +182,8 @@ func TestStatusCodes(t *testing.T) {
 	socket := token(t, c, address)
 	is(404, http.MethodPost, "?id="+socket) // no transport yet
 	ws := dial(t, address, "?id="+socket)
+	put(t, ws, hello)
+	expect(t, ws, `{}|`)
 	is(405, http.MethodPost, "?id="+socket)
 	is(400, http.MethodGet, "?id="+socket)
 	is(400, http.MethodGet, "?id="+socket, events...)
