@@ -8,7 +8,10 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
+
+	"github.com/gatehouse/gatehouse"
 )
 
 // A protocol is one that is measured over the network, by clients that do
@@ -93,6 +96,9 @@ const (
 func (r *run) overWire(ctx context.Context, p *protocol) error {
 	if p.loads == nil {
 		p.loads = usualLoads()
+	}
+	if err := enoughFiles(r.Connections); err != nil {
+		return err
 	}
 	quick := *r
 	quick.For = min(r.For, time.Second)
@@ -324,6 +330,23 @@ func (r *run) idleOf(ctx context.Context, g *remote, kind idleClient) error {
 	return nil
 }
 
+// otherFiles is how many files a process has open beside its connections, at
+// most.
+const otherFiles = 500
+
+// enoughFiles refuses more connections than a process, here and the gateway's,
+// may have open. The runtime has raised the limit as far as it goes.
+func enoughFiles(connections int) error {
+	var l syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &l); err != nil {
+		return err
+	}
+	if uint64(connections+otherFiles) > l.Cur {
+		return gatehouse.Errorf(gatehouse.Invalid, "%d connections at a time need a process that may open %d files; here it may open %d: raise the hard limit (ulimit -Hn), or ask for fewer", connections, connections+otherFiles, l.Cur)
+	}
+	return nil
+}
+
 // dialAll opens connections, one for each endpoint, several at a time.
 func dialAll(ctx context.Context, g *remote, n int, open func(context.Context, *remote, int) (io.Closer, error)) (closeAll func(), err error) {
 	conns := make([]io.Closer, n)
@@ -333,7 +356,10 @@ func dialAll(ctx context.Context, g *remote, n int, open func(context.Context, *
 	for d := range errs {
 		wait.Go(func() {
 			for i := int(next.Add(1)) - 1; i < n && errs[d] == nil; i = int(next.Add(1)) - 1 {
-				conns[i], errs[d] = open(ctx, g, i)
+				c, err := open(ctx, g, i)
+				if errs[d] = err; err == nil {
+					conns[i] = c // otherwise it may be a nil of some type
+				}
 			}
 		})
 	}
