@@ -97,7 +97,8 @@ func (c *Conn) start() {
 	c.clock.next = c.clock.deadline
 }
 
-// ID returns the public name of the connection, which the client knows too.
+// ID returns the public name of the connection, which the client knows too (but
+// for clients of negotiation version 0, who know only the secret one).
 func (c *Conn) ID() string { return c.id }
 
 // Owner returns what Hub.Open returned.

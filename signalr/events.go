@@ -51,7 +51,7 @@ func (c *Conn) serveEvents(w http.ResponseWriter, r *http.Request) {
 // the request is over, or all has been sent of a connection that has ended.
 func (c *Conn) awaitOutput(r *http.Request) bool {
 	c.mu.Lock()
-	over := c.stage == ended && len(c.out.last)+len(c.out.control)+len(c.out.records) == 0
+	over := c.stage == ended && c.out.empty()
 	c.mu.Unlock()
 	if over {
 		return false
@@ -67,19 +67,22 @@ func (c *Conn) awaitOutput(r *http.Request) bool {
 // sendEvents sends what waits as one event.
 func (c *Conn) sendEvents(w http.ResponseWriter) error {
 	c.mu.Lock()
-	chunk, do := c.take()
-	c.changed.Broadcast()
+	chunk := c.take()
 	c.mu.Unlock()
 	defer giveBuffer(chunk)
-	if do != nil {
-		do()
-	}
 	if len(chunk) == 0 {
 		return nil
 	}
 	event := appendEvent(takeBuffer(), chunk)
 	defer giveBuffer(event)
-	return paced(w, event, c.server.options.WriteTimeout)
+	err := paced(w, event, c.server.options.WriteTimeout)
+	c.mu.Lock()
+	do := c.written()
+	c.mu.Unlock()
+	if do != nil {
+		do()
+	}
+	return err
 }
 
 // appendEvent appends an event with data, which may have line ends (as white

@@ -27,6 +27,7 @@ type hub struct {
 	closed  []error
 	tokens  map[string]string // owner by token; nil: everybody is "anyone"
 	refuse  error             // by Connected
+	greet   bool              // Connected sends something
 }
 
 // note adds a line to what happened.
@@ -119,6 +120,9 @@ func (h *hub) Connected(c *Conn) error {
 	}
 	h.conns = append(h.conns, c)
 	h.changed()
+	if h.greet {
+		return c.Send("Receive", wire.Text("hello"))
+	}
 	return nil
 }
 

@@ -117,7 +117,7 @@ func (c *Conn) answerEncoded(record []byte) {
 // crowded reports whether no further invocation can be taken now. It holds mu.
 func (c *Conn) crowded() bool {
 	o := &c.server.options
-	return len(c.pipeline.open) >= o.Invocations || c.pipeline.bytes >= o.InvocationBytes || c.out.unsent() >= o.SendBuffer
+	return len(c.pipeline.open) >= o.Invocations || c.pipeline.bytes >= o.InvocationBytes || c.out.unsent()+c.out.flying >= o.SendBuffer
 }
 
 // invoke hands an invocation to the hub, when there is room for it; false: the

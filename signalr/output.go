@@ -13,21 +13,32 @@ import (
 type output struct {
 	control []byte // records that have no numbers; they go first
 	records []byte // whole records; with stateful reconnect those not acknowledged
-	sent    int    // how many bytes of records have been handed to a socket
+	flying  int    // how many bytes are being written
 	last    []byte // ends the connection
 
-	first uint64 // stateful: the number of the first of records, less one
-	sizes []int  // stateful: of each of records
+	// With stateful reconnect:
+	first uint64 // the number of the first of records, less one
+	sizes []int  // of each of records
+	next  int    // which of them is the next to be written
+	sent  int    // how many bytes of records are before it
 
 	below  int    // do is called when no more is waiting
 	waiter func() // Conn.Flushed
 }
 
-// waiting returns how many bytes wait to be sent or acknowledged.
-func (o *output) waiting() int { return len(o.records) }
+// waiting returns how many bytes wait to be sent or acknowledged. It holds mu.
+func (c *Conn) waiting() int {
+	if c.stateful {
+		return len(c.out.records)
+	}
+	return len(c.out.records) + c.out.flying
+}
 
-// unsent returns how many bytes have not been handed to a socket.
+// unsent returns how many bytes are not being written yet.
 func (o *output) unsent() int { return len(o.records) - o.sent }
+
+// empty reports whether there is nothing to write.
+func (o *output) empty() bool { return len(o.control)+o.unsent()+len(o.last) == 0 }
 
 // takeWaiter returns what is to be called now, if anything.
 func (o *output) takeWaiter(waiting int, over bool) func() {
@@ -42,7 +53,7 @@ func (o *output) takeWaiter(waiting int, over bool) func() {
 // free drops everything.
 func (o *output) free() {
 	giveBuffer(o.records)
-	o.control, o.records, o.sent, o.sizes, o.last = nil, nil, 0, nil, nil
+	*o = output{below: o.below, waiter: o.waiter}
 }
 
 // maxPooled is the largest buffer that is kept for others.
@@ -80,7 +91,7 @@ func (c *Conn) send(r *wire.Record) error {
 	if c.protocol == nil || c.stage == ended {
 		return ErrClosed
 	}
-	if c.out.waiting() >= c.server.options.SendBuffer {
+	if c.waiting() >= c.server.options.SendBuffer {
 		return ErrFull
 	}
 	return c.push(r)
@@ -141,30 +152,58 @@ func (c *Conn) signal() {
 	}
 }
 
-// take returns all that waits to be sent, as whole records, in a buffer that
-// must be given back; and what is to be called, if it is not nil. It holds mu.
-func (c *Conn) take() (chunk []byte, do func()) {
+// takeSize is how much of the records of a stateful connection is copied to be
+// written at once.
+const takeSize = 64 << 10
+
+// take returns what is to be written next, as whole records, in a buffer that
+// must be given back. It holds mu.
+func (c *Conn) take() (chunk []byte) {
 	o := &c.out
 	switch {
 	case c.held() && c.stage != ended:
-		chunk = o.control
+		chunk, o.control = o.control, nil
 	case c.stateful:
-		if len(o.control)+o.unsent()+len(o.last) > 0 {
-			chunk = append(append(append(takeBuffer(), o.control...), o.records[o.sent:]...), o.last...)
-		}
-		o.sent = len(o.records)
+		chunk = o.copy()
 	case len(o.control)+len(o.last) == 0:
 		chunk, o.records = o.records, nil
 	default:
 		chunk = append(append(append(takeBuffer(), o.control...), o.records...), o.last...)
 		giveBuffer(o.records)
-		o.records = nil
+		o.control, o.records, o.last = nil, nil, nil
 	}
-	o.control, o.last = nil, nil
 	if len(chunk) > 0 {
 		c.clock.sent = now()
 	}
-	return chunk, o.takeWaiter(o.waiting(), false)
+	o.flying = len(chunk)
+	return chunk
+}
+
+// copy returns a copy of what is to be written next of a stateful connection.
+func (o *output) copy() (chunk []byte) {
+	if o.empty() {
+		return nil
+	}
+	chunk = append(takeBuffer(), o.control...)
+	start := o.sent
+	for o.next < len(o.sizes) && o.sent-start < takeSize {
+		o.sent += o.sizes[o.next]
+		o.next++
+	}
+	chunk = append(chunk, o.records[start:o.sent]...)
+	o.control = nil
+	if o.unsent() == 0 {
+		chunk, o.last = append(chunk, o.last...), nil
+	}
+	return chunk
+}
+
+// written notes that what was taken has been written, and returns what is to be
+// called then, or nil. It holds mu.
+func (c *Conn) written() func() {
+	c.out.flying = 0
+	c.changed.Broadcast()
+	return c.out.takeWaiter(c.waiting(), c.stage == ended)
 }
 
 // Buffered returns how many bytes wait to be sent, or with stateful reconnect
@@ -172,7 +211,7 @@ func (c *Conn) take() (chunk []byte, do func()) {
 func (c *Conn) Buffered() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.out.waiting()
+	return c.waiting()
 }
 
 // Flushed calls do once, from another goroutine, when no more than below bytes
@@ -182,7 +221,7 @@ func (c *Conn) Flushed(below int, do func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.out.below, c.out.waiter = below, do
-	if do := c.out.takeWaiter(c.out.waiting(), c.stage == ended); do != nil {
+	if do := c.out.takeWaiter(c.waiting(), c.stage == ended); do != nil {
 		go do()
 	}
 }

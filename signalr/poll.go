@@ -34,10 +34,7 @@ func (c *Conn) servePoll(w http.ResponseWriter, r *http.Request) {
 	limit := time.NewTimer(c.server.options.PollTimeout)
 	defer limit.Stop()
 	for {
-		chunk, do, over := c.takePoll(p)
-		if do != nil {
-			do()
-		}
+		chunk, over := c.takePoll(p)
 		switch {
 		case over:
 			w.WriteHeader(http.StatusNoContent)
@@ -83,22 +80,21 @@ func (c *Conn) beginPoll(p *poll) (first, wrong bool) {
 }
 
 // takePoll returns what waits for p; over: there is nothing more for it.
-func (c *Conn) takePoll(p *poll) (chunk []byte, do func(), over bool) {
+func (c *Conn) takePoll(p *poll) (chunk []byte, over bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.poll != p {
 		c.signal() // it may have been meant for the other one
-		return nil, nil, true
+		return nil, true
 	}
 	if c.stage != greeting {
-		chunk, do = c.take()
-		c.changed.Broadcast()
+		chunk = c.take()
 	}
 	if len(chunk) == 0 && c.stage == ended {
 		c.release()
-		return chunk, do, true
+		return chunk, true
 	}
-	return chunk, do, false
+	return chunk, false
 }
 
 // answerPoll sends what was taken.
@@ -108,7 +104,14 @@ func (c *Conn) answerPoll(w http.ResponseWriter, chunk []byte) {
 	h.Set("Content-Type", "application/octet-stream")
 	h.Set("Content-Length", strconv.Itoa(len(chunk)))
 	w.WriteHeader(http.StatusOK)
-	if err := paced(w, chunk, c.server.options.WriteTimeout); err != nil {
+	err := paced(w, chunk, c.server.options.WriteTimeout)
+	c.mu.Lock()
+	do := c.written()
+	c.mu.Unlock()
+	if do != nil {
+		do()
+	}
+	if err != nil {
 		c.end(ErrBroken, nil)
 	}
 }

@@ -334,6 +334,28 @@ func TestTheHubRefuses(t *testing.T) {
 	h.await(t, "closed", func() bool { return len(h.closed) == 1 && errors.Is(h.closed[0], h.refuse) })
 }
 
+func TestTheHubGreets(t *testing.T) {
+	t.Parallel()
+	h := &hub{greet: true}
+	_, address := serve(t, h, Options{})
+	ws := dial(t, address, "")
+	put(t, ws, hello)
+	expect(t, ws, `{}|{"type":1,"target":"Receive","arguments":["hello"]}|`)
+	c := client(t)
+	at := address + "?id=" + token(t, c, address)
+	ask(t, c, http.MethodGet, at, "")
+	ask(t, c, http.MethodPost, at, strings.ReplaceAll(hello, "|", "\x1e"))
+	if _, text, _ := ask(t, c, http.MethodGet, at, ""); text != "{}\x1e"+`{"type":1,"target":"Receive","arguments":["hello"]}`+"\x1e" {
+		t.Errorf("%q", text)
+	}
+	ask(t, c, http.MethodDelete, at, "")
+	stateful := &hub{greet: true}
+	_, address = serve(t, stateful, Options{})
+	_, again := resumable(t, stateful, address) // waits for the first record of the client
+	put(t, again, `{"type":6}|`)
+	expect(t, again, `{"type":1,"target":"Receive","arguments":["hello"]}|`)
+}
+
 func TestSlowHandshakes(t *testing.T) {
 	t.Parallel()
 	h := &hub{}

@@ -14,7 +14,7 @@ import (
 // ackAfter is how long an acknowledgement may wait for more to acknowledge.
 const ackAfter = time.Second
 
-// ackBytes is how many records may come before they are acknowledged at once.
+// ackRecords is how many records may come before they are acknowledged at once.
 const ackRecords = 64
 
 // tooMuch is by how much what the client does not acknowledge may exceed
@@ -102,7 +102,7 @@ func (c *Conn) acknowledge() {
 	if c.stage != connected || in.sequence || c.socket == nil {
 		return
 	}
-	if c.out.waiting() >= c.server.options.SendBuffer {
+	if c.waiting() >= c.server.options.SendBuffer {
 		c.clock.ack = now().Add(ackAfter)
 		c.wakeAt(c.clock.ack)
 		return
@@ -119,7 +119,7 @@ func (c *Conn) acknowledged(number uint64) {
 	c.mu.Lock()
 	o := &c.out
 	done, size := 0, 0
-	for done < len(o.sizes) && o.first+uint64(done) < number && size+o.sizes[done] <= o.sent {
+	for done < o.next && o.first+uint64(done) < number {
 		size += o.sizes[done]
 		done++
 	}
@@ -127,11 +127,12 @@ func (c *Conn) acknowledged(number uint64) {
 	o.sizes = append(o.sizes[:0], o.sizes[done:]...)
 	o.records = append(o.records[:0], o.records[size:]...)
 	o.sent -= size
+	o.next -= done
 	if len(o.sizes) == 0 {
 		giveBuffer(o.records)
 		o.records, o.sizes = nil, nil
 	}
-	do := o.takeWaiter(o.waiting(), false)
+	do := o.takeWaiter(c.waiting(), false)
 	c.mu.Unlock()
 	if do != nil {
 		go do()
@@ -157,14 +158,14 @@ func (c *Conn) resumed(number uint64) bool {
 // not acknowledged. It holds mu.
 func (c *Conn) replay() {
 	c.out.control = nil
-	c.out.sent = 0
+	c.out.next, c.out.sent, c.out.flying = 0, 0, 0
 	c.pushControl(&wire.Record{Type: wire.Sequence, Number: c.out.first + 1})
 }
 
 // checkUnacknowledged gives up a client that calls and calls and does not
 // acknowledge the answers. It holds mu.
 func (c *Conn) checkUnacknowledged() {
-	if !c.stateful || c.out.waiting() < tooMuch*c.server.options.SendBuffer {
+	if !c.stateful || c.waiting() < tooMuch*c.server.options.SendBuffer {
 		return
 	}
 	go c.end(ErrFull, &wire.Record{Type: wire.Close, Error: "acknowledgements are missing", Reconnect: true})

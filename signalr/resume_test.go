@@ -92,11 +92,12 @@ await c.stop();
 `)
 	h.await(t, "connected", func() bool { return len(h.conns) == 1 })
 	c := h.conns[0]
+	pad := wire.Text(strings.Repeat("x", 400)) // more in all than is sent without an acknowledgement
 	for i := range 1000 {
 		if err := c.Wait(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if err := c.Send("Receive", wire.Integer(int64(i))); err != nil {
+		if err := c.Send("Receive", wire.Integer(int64(i)), pad); err != nil {
 			t.Fatal(err)
 		}
 		if i%100 == 99 {

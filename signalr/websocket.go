@@ -140,18 +140,19 @@ func (s *socket) write() {
 		if c.protocol != nil && c.protocol.Binary() {
 			kind = websocket.MessageBinary
 		}
-		chunk, do := c.take()
-		over := c.stage == ended
-		if len(chunk) == 0 && !over {
+		do := c.written() // what the last round took
+		chunk := c.take()
+		over := c.stage == ended && c.out.empty()
+		idle := len(chunk) == 0 && !over
+		if idle {
 			s.writing = false
-			c.mu.Unlock()
-			giveBuffer(chunk)
-			return
 		}
-		c.changed.Broadcast()
 		c.mu.Unlock()
 		if do != nil {
 			do()
+		}
+		if idle {
+			return
 		}
 		var err error
 		if len(chunk) > 0 {
