@@ -61,7 +61,8 @@ type Session struct {
 	cancel context.CancelCauseFunc
 
 	mu       sync.Mutex
-	released bool // limits were given back
+	released bool   // limits were given back
+	after    func() // of AfterDone
 	expiry   *time.Timer
 	hours    *time.Timer // until hours are looked at again; nil: they do not concern it
 
@@ -437,7 +438,12 @@ func (s *Session) end(cause error) {
 	}
 	first := s.limits != nil && !s.released
 	s.released = true
+	after := s.after
+	s.after = nil
 	s.mu.Unlock()
+	if after != nil {
+		go after()
+	}
 	if !first {
 		return
 	}
@@ -467,7 +473,24 @@ func (s *Session) Done() <-chan struct{} { return s.ctx.Done() }
 // AfterDone has f called, in a goroutine of its own, once the session has
 // ended. The function it returns keeps f from being called, and reports whether
 // it did: see context.AfterFunc.
-func (s *Session) AfterDone(f func()) (stop func() bool) { return context.AfterFunc(s.ctx, f) }
+func (s *Session) AfterDone(f func()) (stop func() bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.after != nil || s.ctx.Err() != nil {
+		return context.AfterFunc(s.ctx, f)
+	}
+	s.after = f // the first, which is mostly the only one, costs little
+	return s.notAfter
+}
+
+// notAfter withdraws the first function of AfterDone.
+func (s *Session) notAfter() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	kept := s.after != nil
+	s.after = nil
+	return kept
+}
 
 // Err returns nil while the session is open, and why it ended after that.
 func (s *Session) Err() error { return context.Cause(s.ctx) }
