@@ -18,7 +18,8 @@ build:
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/gatehouse ./cmd/gatehouse
 
 # The toolchain that go.mod asks for, the modules and the tools are fetched as
-# needed; nothing is installed outside Go's own caches.
+# needed, into Go's own caches. Tests fetch the clients of others that judge the
+# protocols: see internal/judge.
 tools:
 	@command -v $(GO) >/dev/null || { echo "Go is missing: install Go 1.26 or later from https://go.dev/dl/"; exit 1; }
 	@$(GO) version
