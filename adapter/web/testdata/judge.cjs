@@ -1,5 +1,5 @@
 // Microsoft's client of SignalR and an EventSource, as they are published, do
-// what pages do with them. The first argument says what; the environment where.
+// what pages do with them. The first argument says what, joined by commas; the environment where.
 // What the test has to do meanwhile it is told by a line: CUT, RESTART, REVOKE.
 "use strict";
 const path = require("node:path");
@@ -187,4 +187,6 @@ const judges = {
   },
 };
 
-judges[what]().then(() => process.exit(0), (e) => { console.error(e); process.exit(1); });
+(async () => {
+  for (const one of what.split(",")) await judges[one]();
+})().then(() => process.exit(0), (e) => { console.error(e); process.exit(1); });
