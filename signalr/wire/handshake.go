@@ -19,8 +19,8 @@ func NextHandshake(b []byte, most int) (record []byte, size int, err error) {
 // DecodeHandshake reads the request of a client.
 func DecodeHandshake(record []byte) (h Handshake, err error) {
 	var name string
-	err = object(record, func(key string, value Value) (err error) {
-		switch key {
+	err = object(record, func(key []byte, value Value) (err error) {
+		switch string(key) {
 		case "protocol":
 			name, err = value.Str()
 		case "version":

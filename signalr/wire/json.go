@@ -39,8 +39,8 @@ func bad(format string, args ...any) error {
 func (JSONProtocol) Decode(record []byte) (Record, error) {
 	var r Record
 	var result, item Value
-	err := object(record, func(key string, value Value) (err error) {
-		switch key {
+	err := object(record, func(key []byte, value Value) (err error) {
+		switch string(key) {
 		case "type":
 			var n int64
 			n, err = value.Int()
@@ -78,9 +78,24 @@ func (JSONProtocol) Decode(record []byte) (Record, error) {
 }
 
 // object calls f for the members of a record, and says so where it is none.
-func object(record []byte, f func(key string, value Value) error) error {
-	err := JSON(record).Members(func(key string, value Value) error {
-		if err := f(key, value); err != nil {
+func object(record []byte, f func(key []byte, value Value) error) error {
+	text, err := wholeJSON(record)
+	if err != nil {
+		return bad("%w", err)
+	}
+	if text[0] != '{' {
+		return bad("not an object")
+	}
+	_, err = eachJSON(text, 0, 0, func(quoted, value []byte) error {
+		key := quoted[1 : len(quoted)-1]
+		if bytes.IndexByte(key, '\\') >= 0 {
+			plain, err := unquote(quoted)
+			if err != nil {
+				return err
+			}
+			key = []byte(plain)
+		}
+		if err := f(key, JSON(value)); err != nil {
 			return fmt.Errorf("%s: %w", key, err)
 		}
 		return nil
