@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"slices"
 	"time"
 
 	"github.com/gatehouse/gatehouse"
@@ -198,11 +199,10 @@ func (c *connection) part() {
 		}
 	}
 	for i := range back {
-		for _, s := range c.out.unsure[i] {
-			back[i] = append(back[i], s.Lock)
-		}
-		for _, s := range c.out.done[i] {
-			back[i] = append(back[i], s.Lock)
+		if once := c.out.once; once != nil {
+			for _, s := range slices.Concat(once.unsure[i], once.waiting[i]) {
+				back[i] = append(back[i], s.Lock)
+			}
 		}
 		c.giveBackLocks(i == 1, failed, back[i])
 	}

@@ -10,7 +10,6 @@ import (
 	"github.com/gatehouse/gatehouse"
 	"github.com/gatehouse/gatehouse/auth"
 	"github.com/gatehouse/gatehouse/gate"
-	"github.com/gatehouse/gatehouse/inbox"
 )
 
 // A connection is one client's connection. Packets are read and dealt with on
@@ -43,10 +42,8 @@ type connection struct {
 	quiet     bool // the client does not want to be told reasons
 
 	// For the reader alone.
-	aliases  [][]byte // topics, by alias
-	last     lastTopic
-	settling [2][]inbox.Settlement // of the inbox and of the dead letters
-	stored   func(gate.Receipt, error)
+	aliases [][]byte // topics, by alias
+	stored  func(gate.Receipt, error)
 
 	working sync.WaitGroup
 	over    atomic.Bool // there is a cause

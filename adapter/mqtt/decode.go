@@ -28,13 +28,14 @@ type lastTopic struct {
 
 // destination returns what a topic means.
 func (c *connection) destination(topic []byte) (destination, error) {
-	if string(topic) == c.last.name && c.last.name != "" {
-		return c.last.destination, nil
+	last := &c.in.topic
+	if string(topic) == last.name && last.name != "" {
+		return last.destination, nil
 	}
 	name := string(topic)
 	d, err := parseTopic(name, c.self)
 	if err == nil {
-		c.last = lastTopic{name, d}
+		*last = lastTopic{name, d}
 	}
 	return d, err
 }

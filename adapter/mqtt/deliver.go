@@ -155,7 +155,13 @@ func (c *connection) deliver(f *feed, got []*inbox.Delivery) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.out.done[index(f.dead)] = append(c.out.done[index(f.dead)], done...)
+	if len(done) > 0 {
+		if c.out.once == nil {
+			c.out.once = new(atMostOnce)
+		}
+		list := &c.out.once.waiting[index(f.dead)]
+		*list = append(*list, done...)
+	}
 	if c.out.buf == nil {
 		c.out.buf = buf
 	} else {

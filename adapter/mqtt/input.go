@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/gatehouse/gatehouse/inbox"
 	"github.com/gatehouse/gatehouse/mqtt"
 )
 
@@ -36,6 +37,10 @@ type reading struct {
 	buf     []byte // from input.from on, what was not dealt with
 	publish mqtt.Publish
 	ack     mqtt.Ack
+	topic   lastTopic
+	// settling is what the client has decided: of the inbox, and of the dead
+	// letters.
+	settling [2][]inbox.Settlement
 }
 
 // next returns the header and the body of the next packet, which are lent until
@@ -183,7 +188,7 @@ func putReading(r *reading) {
 	if r == nil || cap(r.buf) != readSize {
 		return // a large one is rarely needed
 	}
-	r.buf = r.buf[:0]
+	r.buf, r.topic = r.buf[:0], lastTopic{}
 	if cap(r.publish.Properties.User) > maxKeptProperties {
 		r.publish.Properties.User = nil
 	}

@@ -112,9 +112,13 @@ func (c *connection) ack(a *mqtt.Ack) {
 // rest does what was put off while packets came one after the other: it settles
 // what the client has decided about, and has more messages taken for it.
 func (c *connection) rest() {
-	for i := range c.settling {
-		if list := c.settling[i]; len(list) > 0 {
-			c.settling[i] = nil
+	r := c.in.reading
+	if r == nil {
+		return
+	}
+	for i := range r.settling {
+		if list := r.settling[i]; len(list) > 0 {
+			r.settling[i] = nil
 			c.settle(i == 1, list)
 			c.arm(&c.feeds[i])
 		}
@@ -128,8 +132,9 @@ const maxSettling = 256
 func (c *connection) decide(o *outgoing, s inbox.Settlement) {
 	s.Lock = o.lock
 	i := index(o.dead)
-	c.settling[i] = append(c.settling[i], s)
-	if len(c.settling[i]) >= maxSettling {
+	list := &c.in.settling[i]
+	*list = append(*list, s)
+	if len(*list) >= maxSettling {
 		c.rest()
 	}
 }

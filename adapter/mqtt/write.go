@@ -32,11 +32,17 @@ func putBuffer(b *[]byte) {
 // An output is what is to be written to a client. A goroutine exists while
 // there is something. mu of the connection guards it.
 type output struct {
-	buf     *[]byte               // nil: nothing
-	done    [2][]inbox.Settlement // of deliveries at QoS 0 in buf: of the inbox, and dead letters
-	unsure  [2][]inbox.Settlement // of those being written now
+	buf     *[]byte // nil: nothing
+	once    *atMostOnce
 	writing bool
 	broken  bool // nothing more can be written
+}
+
+// An atMostOnce is the deliveries at QoS 0, which are completed when they are
+// written: of the inbox, and of the dead letters.
+type atMostOnce struct {
+	waiting [2][]inbox.Settlement // in output.buf
+	unsure  [2][]inbox.Settlement // being written now
 }
 
 // bytes returns how much waits.
@@ -49,7 +55,10 @@ func (o *output) bytes() int {
 
 // unwritten returns how many deliveries at QoS 0 are not completed yet.
 func (o *output) unwritten() int {
-	return len(o.done[0]) + len(o.done[1]) + len(o.unsure[0]) + len(o.unsure[1])
+	if o.once == nil {
+		return 0
+	}
+	return len(o.once.waiting[0]) + len(o.once.waiting[1]) + len(o.once.unsure[0]) + len(o.once.unsure[1])
 }
 
 // buffer returns where to append what is to be written; c.mu is held, and kick
@@ -79,7 +88,10 @@ func (c *connection) write() {
 	for c.out.buf != nil && !c.out.broken {
 		buf := c.out.buf
 		c.out.buf = nil
-		c.out.unsure, c.out.done = c.out.done, [2][]inbox.Settlement{}
+		once := c.out.once
+		if once != nil {
+			once.unsure, once.waiting = once.waiting, [2][]inbox.Settlement{}
+		}
 		limit := writeTime
 		if c.cause != nil {
 			limit = farewell
@@ -88,8 +100,8 @@ func (c *connection) write() {
 		_ = c.nc.SetWriteDeadline(time.Now().Add(limit)) // the write tells
 		_, err := c.nc.Write(*buf)
 		putBuffer(buf)
-		if err == nil {
-			c.written()
+		if err == nil && once != nil {
+			c.written(once)
 		}
 		c.mu.Lock()
 		if err != nil {
@@ -103,10 +115,10 @@ func (c *connection) write() {
 }
 
 // written completes the deliveries at QoS 0 that were written.
-func (c *connection) written() {
+func (c *connection) written(once *atMostOnce) {
 	c.mu.Lock()
-	lists := c.out.unsure
-	c.out.unsure = [2][]inbox.Settlement{}
+	lists := once.unsure
+	once.unsure = [2][]inbox.Settlement{}
 	c.mu.Unlock()
 	for i, list := range lists {
 		if len(list) > 0 {
