@@ -62,6 +62,7 @@ func (s *Server) post(w http.ResponseWriter, r *http.Request) {
 	defer func() { <-turn }()
 	if err := c.readBody(w, r.Body); err != nil {
 		c.end(ErrBroken, nil)
+		w.Header().Set("Connection", "close")
 		refuse(w, http.StatusBadRequest, "the body broke off")
 		return
 	}
@@ -81,18 +82,19 @@ func takeTurn(ctx context.Context, c *Conn, turn chan struct{}) bool {
 }
 
 // readBody takes the records of a body. What is of no interest any more is not
-// read.
+// read. Unless all has been read the time-out stays in force, for the server to
+// drop the rest.
 func (c *Conn) readBody(w http.ResponseWriter, body io.Reader) error {
 	control := http.NewResponseController(w)
-	defer control.SetReadDeadline(time.Time{}) //nolint:errcheck // the next request sets its own
 	buffer := make([]byte, readSize)
 	for {
 		_ = control.SetReadDeadline(now().Add(c.server.options.BodyTimeout)) // the server's own hold where it cannot be set
 		n, err := body.Read(buffer)
-		if n > 0 && !c.feed(nil, buffer[:n]) {
-			return nil
+		whole := errors.Is(err, io.EOF)
+		if whole {
+			_ = control.SetReadDeadline(time.Time{})
 		}
-		if errors.Is(err, io.EOF) {
+		if n > 0 && !c.feed(nil, buffer[:n]) || whole {
 			return nil
 		}
 		if err != nil {

@@ -177,6 +177,10 @@ func TestStatusCodes(t *testing.T) {
 	is(404, http.MethodGet, "?id=none", upgrade...)
 	is(405, http.MethodPut, "?id=none")
 
+	if status, _, _ := ask(t, c, http.MethodGet, address+"?id=none", "body"); status != 400 {
+		t.Errorf("a body: %d", status)
+	}
+
 	socket := token(t, c, address)
 	is(404, http.MethodPost, "?id="+socket) // no transport yet
 	ws := dial(t, address, "?id="+socket)

@@ -58,6 +58,10 @@ func (s *Server) get(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusNotFound, "this transport is switched off")
 		return
 	}
+	if r.ContentLength != 0 { // it could hold a request for ever that may last long
+		refuse(w, http.StatusBadRequest, "this request has no body")
+		return
+	}
 	c := s.connOf(w, r, upgrade)
 	switch {
 	case c == nil:
