@@ -23,7 +23,7 @@ type feed struct {
 
 	busy    bool           // messages are waited for, or being taken
 	waiting *inbox.Waiting // nil: not, or not any more
-	served  bool           // they came before waiting was set
+	came    uint32         // how often messages came; it may wrap
 	paused  bool           // the client asked for a pause
 	pausing *time.Timer
 	give    func([]*inbox.Delivery, error)
@@ -54,7 +54,8 @@ func (c *connection) arm(f *feed) {
 		c.mu.Unlock()
 		return
 	}
-	f.busy, f.served = true, false
+	f.busy = true
+	came := f.came
 	if f.give == nil {
 		f.give = func(got []*inbox.Delivery, err error) { c.come(f, got, err) }
 	}
@@ -70,7 +71,7 @@ func (c *connection) arm(f *feed) {
 		c.mu.Unlock()
 		c.end(c.endOf(err))
 		return
-	case !f.served:
+	case f.came == came: // otherwise w is over, and another may wait by now
 		f.waiting = w
 	}
 	over := c.cause != nil || c.ended || !f.on
@@ -99,7 +100,8 @@ func (c *connection) disarm(f *feed) {
 func (c *connection) come(f *feed, got []*inbox.Delivery, err error) {
 	defer c.working.Done()
 	c.mu.Lock()
-	f.waiting, f.served = nil, true
+	f.waiting = nil
+	f.came++
 	c.mu.Unlock()
 	if err == nil {
 		c.deliver(f, got)
