@@ -74,10 +74,11 @@ func (c *connection) arm(f *feed) {
 	case f.came == came: // otherwise w is over, and another may wait by now
 		f.waiting = w
 	}
-	over := c.cause != nil || c.ended || !f.on
+	over := !f.on || f.paused || c.cause != nil || c.ended
 	c.mu.Unlock()
 	if over {
 		c.disarm(f)
+		c.arm(f) // it may be wanted again by now
 	}
 }
 
