@@ -121,7 +121,7 @@ func (c *connection) come(f *feed, got []*inbox.Delivery, err error) {
 func (c *connection) deliver(f *feed, got []*inbox.Delivery) {
 	now := time.Now()
 	c.mu.Lock()
-	if c.cause != nil || !f.on {
+	if c.cause != nil || !f.on || f.paused {
 		c.mu.Unlock()
 		c.giveBack(f.dead, got)
 		return
