@@ -45,7 +45,7 @@ type bound struct {
 func (p *process) environment() []string {
 	return append([]string{
 		"GATEHOUSE_DATA=" + p.data, "GATEHOUSE_ADMIN_ADDRESS=127.0.0.1:0", "GATEHOUSE_LOG_FORMAT=json",
-		"GATEHOUSE_LISTENERS=[{adapter: https, address: '127.0.0.1:0'}, {adapter: http, address: '127.0.0.1:0'}]",
+		"GATEHOUSE_LISTENERS=[{adapter: https, address: '127.0.0.1:0'}, {adapter: http, address: '127.0.0.1:0'}, {adapter: mqtts, address: '127.0.0.1:0'}]",
 	}, p.more...)
 }
 

@@ -3,6 +3,7 @@ package test
 import (
 	"errors"
 	"flag"
+	"net"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -10,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/gatehouse/gatehouse/internal/judge"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -28,8 +31,10 @@ var update = flag.Bool("update", false, "write what scripts compare with anew")
 //	until PATTERN COMMAND...          repeat gatehouse or http until it prints that
 //	capture NAME PATTERN              what the parentheses find in stdout, as a variable
 //
-// and, as conditions, the name of the engine.
+// and, as conditions, the name of the engine. MQTTS_PORT is where devices
+// connect by MQTT, as Mosquitto's commands do.
 func TestScript(t *testing.T) {
+	judge.Program(t, "mosquitto_sub", "mosquitto-clients")
 	for _, engine := range []string{"memory", "pebbledb"} {
 		t.Run(engine, func(t *testing.T) {
 			testscript.Run(t, testscript.Params{
@@ -92,6 +97,8 @@ func steer(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("gateway %s: there are start, stop, restart and kill", args[0])
 	}
 	ts.Setenv("GATEHOUSE_URL", "http://"+s.admin)
+	_, port, _ := net.SplitHostPort(s.listeners["mqtts"])
+	ts.Setenv("MQTTS_PORT", port)
 }
 
 // gatehouse runs the command line.
