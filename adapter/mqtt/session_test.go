@@ -1,10 +1,13 @@
 package mqttadapter
 
 import (
+	"context"
 	"testing"
 	"time"
 
+	"github.com/gatehouse/gatehouse"
 	"github.com/gatehouse/gatehouse/adapter/adaptertest"
+	"github.com/gatehouse/gatehouse/inbox"
 	"github.com/gatehouse/gatehouse/mqtt"
 
 	"github.com/eclipse/paho.golang/packets"
@@ -297,4 +300,40 @@ func TestReceiveMaximum(t *testing.T) {
 	}
 	s.puback(p, first)
 	s.delivery(p)
+}
+
+// The lock of a message that the client holds is renewed, as long as it may
+// hold it; after that others get it.
+func TestHolding(t *testing.T) {
+	t.Parallel()
+	for name, one := range map[string]struct {
+		hold   time.Duration
+		others bool
+	}{"long enough": {time.Hour, false}, "too long": {time.Millisecond, true}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newSite(t, Options{HoldTime: one.hold})
+			p := s.subscribed(1, nil)
+			s.give(&gatehouse.Message{Body: []byte("a")})
+			d := s.expect(p, "a")
+			g := s.session(adaptertest.Receiver)
+			defer g.Close()
+			ctx, cancel := context.WithTimeout(s.ctx, 6*time.Second) // the lock lasts four
+			defer cancel()
+			s.must(p.send(&packets.Unsubscribe{PacketID: p.nextID(), Topics: []string{topicInbox}, Properties: &packets.Properties{}}))
+			_, err := await[*packets.Unsuback](s.ctx, p)
+			s.must(err)
+			got, _ := g.Receive(ctx, false, inbox.ReceiveOptions{})
+			if len(got) > 0 != one.others {
+				t.Errorf("%d messages for others", len(got))
+			}
+			if one.others {
+				return
+			}
+			s.puback(p, d)
+			s.must(p.ping(s.ctx))
+			p.close()
+			s.nothing()
+		})
+	}
 }
