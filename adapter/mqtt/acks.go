@@ -1,16 +1,20 @@
 package mqttadapter
 
-import "github.com/gatehouse/gatehouse/mqtt"
+import (
+	"github.com/gatehouse/gatehouse"
+	"github.com/gatehouse/gatehouse/mqtt"
+)
 
 // An ack is an answer to a PUBLISH that is to leave in its turn.
 type ack struct {
-	id   uint16
-	qos  byte
-	done bool
-	own  bool      // the adapter answers by itself: the gate knows nothing of it
-	size int       // of the message
-	err  error     // why it was refused, once done
-	code mqtt.Code // instead of what err stands for; 0: none
+	id      uint16
+	qos     byte
+	done    bool
+	own     bool               // the adapter answers by itself: the gate knows nothing of it
+	size    int                // of the message
+	message *gatehouse.Message // until it is done
+	err     error              // why it was refused, once done
+	code    mqtt.Code          // instead of what err stands for; 0: none
 }
 
 // acks are the answers that are due, in the order of the messages. The gate

@@ -158,7 +158,7 @@ func (c *connection) bequeath(p *mqtt.Connect, s *gate.Session) error {
 	if err != nil {
 		return &refusal{mqtt.TopicNameInvalid, returnForbidden, err}
 	}
-	m, err := c.message(&d, &w.Properties, append([]byte(nil), w.Payload...))
+	m, err := c.message(&d, &w.Properties, w.Payload)
 	if err != nil {
 		return err
 	}

@@ -40,10 +40,10 @@ func (c *connection) destination(topic []byte) (destination, error) {
 	return d, err
 }
 
-// message makes the message of a PUBLISH, or of a will. payload must be its
-// own.
+// message makes the message of a PUBLISH, or of a will.
 func (c *connection) message(d *destination, p *mqtt.Properties, payload []byte) (*gatehouse.Message, error) {
-	m := &gatehouse.Message{Subject: d.subject, Body: payload}
+	m := messages.Get().(*gatehouse.Message)
+	m.Subject, m.Body = d.subject, append(m.Body, payload...)
 	if len(d.to) > 0 {
 		m.To = d.to[:1:1]
 	}

@@ -1,6 +1,8 @@
 package mqttadapter
 
 import (
+	"sync"
+
 	"github.com/gatehouse/gatehouse"
 	"github.com/gatehouse/gatehouse/gate"
 	"github.com/gatehouse/gatehouse/mqtt"
@@ -34,7 +36,7 @@ func (c *connection) publish(p *mqtt.Publish) *cause {
 		return nil
 	}
 	c.mu.Lock()
-	c.acks.push(ack{id: p.PacketID, qos: p.QoS, size: len(m.Body)})
+	c.acks.push(ack{id: p.PacketID, qos: p.QoS, size: len(m.Body), message: m})
 	c.mu.Unlock()
 	if err := c.session.Submit(c.ctx, c.stored, m); err != nil {
 		c.serving.refused(c.protocol, err)
@@ -63,7 +65,7 @@ func (c *connection) incoming(p *mqtt.Publish) (*gatehouse.Message, mqtt.Code, e
 	if c.v5 {
 		properties = &p.Properties
 	}
-	m, err := c.message(&d, properties, append([]byte(nil), p.Payload...))
+	m, err := c.message(&d, properties, p.Payload)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -160,6 +162,30 @@ func (c *connection) take(_ gate.Receipt, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	first := &c.acks.queue[c.acks.head]
-	first.done, first.err = true, err
+	recycle(first.message)
+	first.done, first.err, first.message = true, err, nil
 	c.answer()
+}
+
+// messages are used again once they are answered.
+var messages = sync.Pool{New: func() any { return new(gatehouse.Message) }}
+
+// Bounds of what a message keeps for the next.
+const (
+	maxKeptBody       = 4 << 10
+	maxKeptAttributes = 32
+)
+
+// recycle keeps the memory of a message for another one.
+func recycle(m *gatehouse.Message) {
+	body, attributes := m.Body[:0], m.Attributes[:0]
+	if cap(body) > maxKeptBody {
+		body = nil
+	}
+	if cap(attributes) > maxKeptAttributes {
+		attributes = nil
+	}
+	clear(attributes[:cap(attributes)])
+	*m = gatehouse.Message{Body: body, Attributes: attributes}
+	messages.Put(m)
 }
