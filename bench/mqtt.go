@@ -6,6 +6,8 @@ import (
 	"io"
 	"math"
 	"net"
+	"runtime"
+	"syscall"
 	"time"
 
 	"github.com/gatehouse/gatehouse"
@@ -56,11 +58,33 @@ func dialMQTT(ctx context.Context, g *remote, endpoint int, key string, buffer i
 	return c, nil
 }
 
-// dialFrom dials from an address of the loopback network that depends on i: an
-// address has ports for some 28,000 connections to the same server.
+// perAddress is how many connections to a server an address has ports for, with
+// some to spare: the system takes long to find the last free ones.
+const perAddress = 10_000
+
+// dialFrom dials from an address of the loopback network that depends on i. The
+// port is chosen when it connects: one that is chosen when it binds must not be
+// that of any other connection, of one to another gateway that is over too.
 func dialFrom(ctx context.Context, i int, address string) (net.Conn, error) {
-	d := net.Dialer{Timeout: dialTime, LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, byte(1+i/20000))}}
+	d := net.Dialer{Timeout: dialTime}
+	if i >= perAddress {
+		d.LocalAddr = &net.TCPAddr{IP: net.IPv4(127, 0, 0, byte(1+i/perAddress))}
+		d.Control = portLater
+	}
 	return d.DialContext(ctx, "tcp", address)
+}
+
+// portLater sets IP_BIND_ADDRESS_NO_PORT, which is Linux's.
+func portLater(_, _ string, c syscall.RawConn) error {
+	if runtime.GOOS != "linux" {
+		return nil
+	}
+	const bindAddressNoPort = 24
+	var failed error
+	err := c.Control(func(fd uintptr) {
+		failed = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_IP, bindAddressNoPort, 1)
+	})
+	return errorsOf(err, failed)
 }
 
 func (c *mqttConn) connect(user, key string) error {
