@@ -34,7 +34,7 @@ func (c *connection) read() {
 // packet deals with a packet. It returns why the connection is to end, or nil.
 func (c *connection) packet(h mqtt.Header, body []byte) *cause {
 	if c.session == nil {
-		return c.first(h, body)
+		return aside(func() *cause { return c.first(h, body) })
 	}
 	var err error
 	switch h.Type {
@@ -52,7 +52,7 @@ func (c *connection) packet(h mqtt.Header, body []byte) *cause {
 	case mqtt.TypeSubscribe:
 		p := new(mqtt.Subscribe)
 		if err = p.Decode(body, c.version()); err == nil {
-			return c.subscribe(p)
+			return aside(func() *cause { return c.subscribe(p) })
 		}
 	case mqtt.TypeUnsubscribe:
 		p := new(mqtt.Unsubscribe)
@@ -78,6 +78,14 @@ func (c *connection) packet(h mqtt.Header, body []byte) *cause {
 		return &cause{code: mqtt.ProtocolError, text: "a client does not send " + h.Type.String() + " there"}
 	}
 	return c.readFailed(err)
+}
+
+// aside does what is rare and needs a large stack on a goroutine of its own.
+// That of a connection, whose stack stays, is kept small by it.
+func aside(f func() *cause) *cause {
+	done := make(chan *cause, 1)
+	go func() { done <- f() }()
+	return <-done
 }
 
 // first deals with the first packet, which is to be CONNECT.
