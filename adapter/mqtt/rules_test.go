@@ -254,12 +254,25 @@ func TestStopped(t *testing.T) {
 	p, _ := s.join(adaptertest.Sender, func(c *packets.Connect) {
 		c.WillFlag, c.WillTopic, c.WillMessage, c.WillProperties = true, "endpoints/"+adaptertest.Receiver, []byte("stopped"), &packets.Properties{}
 	})
+	patient := func(name string) func(*packets.Connect) {
+		return func(c *packets.Connect) {
+			lasting(name)(c)
+			delay := uint32(600)
+			c.WillFlag, c.WillTopic, c.WillMessage, c.WillProperties = true, "endpoints/"+adaptertest.Receiver, []byte("stopped"), &packets.Properties{WillDelayInterval: &delay}
+		}
+	}
+	s.join(adaptertest.Sender, patient("connected"))
+	gone, _ := s.join(adaptertest.Sender, patient("gone"))
+	s.must(gone.send(&packets.Disconnect{ReasonCode: byte(mqtt.DisconnectWithWill), Properties: &packets.Properties{}}))
+	s.ended(gone)
 	s.stop()
 	if code := s.ended(p); code != mqtt.ServerShuttingDown {
 		t.Error(code)
 	}
-	if m := s.take(adaptertest.Receiver).Message; string(m.Body) != "stopped" {
-		t.Errorf("%s", m.Body)
+	for range 3 {
+		if m := s.take(adaptertest.Receiver).Message; string(m.Body) != "stopped" {
+			t.Errorf("%s", m.Body)
+		}
 	}
 }
 

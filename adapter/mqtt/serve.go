@@ -184,6 +184,13 @@ func (s *serving) stop() {
 	s.cut()
 }
 
+// stopping reports whether connections are told to stop.
+func (s *serving) stopping() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.stopped
+}
+
 // cutOff ends what is left.
 func (s *serving) cutOff() {
 	s.cut()
