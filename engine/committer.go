@@ -21,6 +21,7 @@ type Op struct {
 	State       []Row
 	Clear       []string
 	ClearQueues []string
+	DropLogs    []string
 	// Epoch, if not zero, fences the op: see Batch.Epoch.
 	Epoch uint64
 
@@ -121,6 +122,9 @@ func (op *Op) cost() int {
 	}
 	for i := range op.ClearQueues {
 		n += 32 + len(op.ClearQueues[i])
+	}
+	for i := range op.DropLogs {
+		n += 32 + len(op.DropLogs[i])
 	}
 	return n
 }

@@ -156,6 +156,31 @@ func TestWhatClearsLeads(t *testing.T) {
 	})
 }
 
+func TestWhatDropsLeads(t *testing.T) {
+	bubble(t, func(r *rig) {
+		r.occupy(synctest.Wait)
+		put := func(data string) *engine.Op {
+			return &engine.Op{Records: []engine.Record{{Stream: "log", Data: []byte(data)}}}
+		}
+		r.write("1", put("old"))
+		r.write("2", &engine.Op{DropLogs: []string{"log"}})
+		r.write("3", put("new"))
+		r.write("4", &engine.Op{DropLogs: []string{"none"}})
+		r.e.letGo()
+		synctest.Wait()
+		r.wantCommits("old", "drop log, new", "drop none")
+		r.wantOutcomes("1", "2", "3", "4")
+		got := ""
+		_, err := r.e.Log(0, "log").Read(context.Background(), 0, func(_ gatehouse.Offset, _ int64, data []byte) bool {
+			got += string(data) + " "
+			return true
+		})
+		if err != nil || got != "new " {
+			t.Errorf("log %q, %v", got, err)
+		}
+	})
+}
+
 func TestEpochsDoNotMix(t *testing.T) {
 	bubble(t, func(r *rig) {
 		old, err := r.e.Own(context.Background(), 0, nil)

@@ -102,6 +102,12 @@ type Batch struct {
 	Clear []string
 	// ClearQueues empties these queues of the records put before this batch.
 	ClearQueues []string
+	// DropLogs drops these logs: the records appended before this batch, and
+	// whatever is kept about them. A name that ends in / stands for all logs
+	// whose names begin with it. A dropped log is one that never was, until a
+	// record is appended again, by this batch or later: its offsets go on
+	// growing, so that no reader takes a new record for an old one.
+	DropLogs []string
 }
 
 // Reset empties b for reuse, keeping its memory.
@@ -109,7 +115,10 @@ func (b *Batch) Reset() {
 	clear(b.Records)
 	clear(b.Remove)
 	clear(b.State)
-	*b = Batch{Records: b.Records[:0], Remove: b.Remove[:0], State: b.State[:0], Clear: b.Clear[:0], ClearQueues: b.ClearQueues[:0]}
+	*b = Batch{
+		Records: b.Records[:0], Remove: b.Remove[:0], State: b.State[:0],
+		Clear: b.Clear[:0], ClearQueues: b.ClearQueues[:0], DropLogs: b.DropLogs[:0],
+	}
 }
 
 // A Record is one entry of a log or a queue.
@@ -157,7 +166,9 @@ type Log interface {
 	// Read calls visit for the durable records whose offset is at least from,
 	// in order, until visit returns false, the log ends, or ctx is done. data
 	// is only lent until visit returns. It returns the offset to read from
-	// next: one more than the last one visited, or from if there was none.
+	// next: one more than the last one visited, or from if there was none. Of
+	// a log that is dropped meanwhile it may go on to visit what it had begun
+	// to read.
 	//
 	// A corrupt record ends the read with a *CorruptError; reading from its
 	// Offset+1 goes on behind it.
@@ -167,7 +178,7 @@ type Log interface {
 	Wait(ctx context.Context, from gatehouse.Offset) error
 	// Bounds tells the offset of the first record still kept and the next
 	// offset after the last durable one (both zero for a log that never had
-	// one), and roughly how many bytes are kept.
+	// one, or not since it was dropped), and roughly how many bytes are kept.
 	Bounds(ctx context.Context) (first, next gatehouse.Offset, bytes int64, err error)
 	// Seek returns the offset of the first record enqueued at or after t, or
 	// one near before it.

@@ -81,6 +81,9 @@ func describe(b *engine.Batch) string {
 	for _, c := range slices.Concat(b.Clear, b.ClearQueues) {
 		parts = append(parts, "clear "+c)
 	}
+	for _, name := range b.DropLogs {
+		parts = append(parts, "drop "+name)
+	}
 	for i := range b.Records {
 		parts = append(parts, fmt.Sprintf("%.8s", b.Records[i].Data))
 	}

@@ -141,14 +141,16 @@ func (g *group) fill(ops []*Op) int {
 	return len(ops)
 }
 
-// fits reports whether op may join the batch. One that clears must come first,
-// since a batch clears before it writes; so must one fenced by another epoch.
+// fits reports whether op may join the batch. One that clears or drops must come
+// first, since a batch does so before it writes; so must one fenced by another
+// epoch.
 func (g *group) fits(op *Op, size int) bool {
 	if g.bytes == 0 || op.err != nil {
 		return true
 	}
 	otherEpoch := op.Epoch != 0 && g.batch.Epoch != 0 && op.Epoch != g.batch.Epoch
-	return g.bytes+size <= maxBatchBytes && len(op.Clear) == 0 && len(op.ClearQueues) == 0 && !otherEpoch
+	clears := len(op.Clear)+len(op.ClearQueues)+len(op.DropLogs) > 0
+	return g.bytes+size <= maxBatchBytes && !clears && !otherEpoch
 }
 
 func (g *group) add(op *Op) {
@@ -161,6 +163,7 @@ func (g *group) add(op *Op) {
 	b.State = append(b.State, op.State...)
 	b.Clear = append(b.Clear, op.Clear...)
 	b.ClearQueues = append(b.ClearQueues, op.ClearQueues...)
+	b.DropLogs = append(b.DropLogs, op.DropLogs...)
 }
 
 // done hands the outcome to each op, in order, and frees the group.

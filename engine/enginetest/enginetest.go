@@ -72,6 +72,7 @@ func Run(t *testing.T, h Harness) {
 		{"Own", ownTests},
 		{"Queue", queueTests},
 		{"Log", logTests},
+		{"Drop", dropTests},
 		{"State", stateTests},
 		{"Table", tableTests},
 		{"Lease", leaseTests},

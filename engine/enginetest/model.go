@@ -92,6 +92,9 @@ func imagine(r *rand.Rand, earlier []engine.Ref) engine.Batch {
 	if r.IntN(15) == 0 {
 		b.ClearQueues = append(b.ClearQueues, pick(r, modelNames))
 	}
+	if r.IntN(15) == 0 {
+		b.DropLogs = append(b.DropLogs, pick(r, append([]string{"a/", "none"}, modelNames...)))
+	}
 	return b
 }
 
@@ -125,6 +128,9 @@ func (p *picture) add(d *deed) {
 	for _, q := range b.ClearQueues {
 		delete(p.records, stream{q, true})
 	}
+	for _, name := range b.DropLogs {
+		maps.DeleteFunc(p.records, func(at stream, _ []record) bool { return !at.queue && isDropped(at.name, name) })
+	}
 	for _, ref := range b.Remove {
 		q := stream{ref.Queue, true}
 		p.records[q] = slices.DeleteFunc(p.records[q], func(r record) bool { return r.offset == ref.Offset })
@@ -146,6 +152,11 @@ func (p *picture) add(d *deed) {
 	}
 }
 
+// isDropped reports whether name, in Batch.DropLogs, means a log.
+func isDropped(log, name string) bool {
+	return log == name || strings.HasSuffix(name, "/") && strings.HasPrefix(log, name)
+}
+
 // compare fails the test unless shard s holds what p says.
 func (r *rig) compare(s engine.Shard, q engine.Queues, p *picture) {
 	r.t.Helper()
@@ -158,6 +169,7 @@ func (r *rig) compare(s engine.Shard, q engine.Queues, p *picture) {
 			got = append(got, record{offset: e.offset, data: e.data})
 		}
 		r.same("log "+name, got, log)
+		r.wantBounds(s, name, log)
 		got = got[:0]
 		for _, e := range r.scan(q, name) {
 			got = append(got, record{e.Offset, e.Expires, e.NotBefore, string(e.Data)})
@@ -187,6 +199,22 @@ func (r *rig) compare(s engine.Shard, q engine.Queues, p *picture) {
 	}
 	if got := r.rows(s, ""); got != rows {
 		r.t.Fatalf("shard %d: rows\n%.3000q\nwant\n%.3000q", s, got, rows)
+	}
+}
+
+// wantBounds fails the test unless the bounds of a log are those of its records,
+// of which none were cut off.
+func (r *rig) wantBounds(s engine.Shard, name string, log []record) {
+	r.t.Helper()
+	first, next, bytes := r.bounds(s, name)
+	if len(log) == 0 {
+		if first != 0 || next != 0 || bytes != 0 {
+			r.t.Fatalf("log %s: bounds %d, %d, %d bytes, and there is none", name, first, next, bytes)
+		}
+		return
+	}
+	if first != log[0].offset || next != log[len(log)-1].offset+1 {
+		r.t.Fatalf("log %s: bounds %d, %d, want %d, %d", name, first, next, log[0].offset, log[len(log)-1].offset+1)
 	}
 }
 

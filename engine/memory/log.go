@@ -2,7 +2,9 @@ package memory
 
 import (
 	"context"
+	"maps"
 	"sort"
+	"strings"
 	"time"
 
 	"github.com/gatehouse/gatehouse"
@@ -52,6 +54,16 @@ func (st *store) appendLog(r *engine.Record, now int64, size int) {
 	g.bytes += int64(len(r.Data))
 	l.bytes += int64(len(r.Data))
 	l.next = r.Offset + 1
+}
+
+// dropLogs drops the log of a name, or all whose names begin with one that ends
+// in /.
+func (st *store) dropLogs(name string) {
+	if !strings.HasSuffix(name, "/") {
+		delete(st.logs, name)
+		return
+	}
+	maps.DeleteFunc(st.logs, func(log string, _ *log) bool { return strings.HasPrefix(log, name) })
 }
 
 // has reports whether there is a record at from or behind it.

@@ -61,6 +61,9 @@ func (st *store) apply(b *engine.Batch, now int64, segment int) {
 	for _, name := range b.ClearQueues {
 		st.clearQueue(name)
 	}
+	for _, name := range b.DropLogs {
+		st.dropLogs(name)
+	}
 	for _, r := range b.Remove {
 		st.remove(r.Queue, r.Offset)
 	}

@@ -196,6 +196,7 @@ func (e *Engine) complete(in *instance, g *group) {
 		old = e.views.publish(g.view)
 	}
 	for i := range g.entries {
+		g.entries[i].endDrop()
 		g.entries[i].lane.push(g.entries[i])
 	}
 	if e.closed {
@@ -216,6 +217,9 @@ func (sh *shard) encode(batch *pebble.Batch, b *engine.Batch, en *entry) error {
 	if err := sh.encodeClears(batch, b); err != nil {
 		return sh.encodeFailed(err)
 	}
+	if err := sh.encodeDrops(batch, b.DropLogs); err != nil {
+		return sh.encodeFailed(err)
+	}
 	for i := range b.Records {
 		r := &b.Records[i]
 		r.Offset = sh.next
@@ -226,7 +230,7 @@ func (sh *shard) encode(batch *pebble.Batch, b *engine.Batch, en *entry) error {
 			err = setExpiry(batch, sh.id, r)
 		}
 		if !r.Queue && err == nil {
-			err = sh.logs[r.Stream].append(batch, sh.id, r, en.enqueued)
+			err = sh.tail(r.Stream).append(batch, sh.id, r, en.enqueued)
 		}
 		if err != nil {
 			return sh.encodeFailed(err)

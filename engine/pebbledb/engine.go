@@ -61,6 +61,8 @@ type shard struct {
 	enqueued int64            // of the last record: the clock may go back, order not
 	epoch    uint64           // of the owner of the queues
 	logs     map[string]*tail // logs appended to since the store was opened
+	drops    [][]string       // DropLogs of commits that are not durable, in order
+	dropped  uint64           // how often logs were dropped, or may have been
 	soonest  int64            // no record of a queue expires earlier
 	fresh    int64            // of the records that came since Expired began
 

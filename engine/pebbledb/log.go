@@ -210,14 +210,14 @@ func (l *log) Bounds(context.Context) (first, next gatehouse.Offset, bytes int64
 	if err != nil {
 		return 0, 0, 0, err
 	}
-	return first, last + 1, l.total() - g.before, nil
+	return first, last + 1, max(l.total()-g.before, 0), nil
 }
 
 // total returns how many bytes were ever appended to the log.
 func (l *log) total() int64 {
 	e := l.sh.e
 	e.mu.Lock()
-	if t := l.sh.logs[l.name]; t != nil {
+	if t := l.sh.tail(l.name); t != nil {
 		defer e.mu.Unlock()
 		return t.total
 	}

@@ -24,6 +24,8 @@ func (e *Engine) install(in *instance) (old *view) {
 	for i, sh := range e.shards {
 		sh.promised = 0
 		sh.logs = make(map[string]*tail)
+		sh.drops = nil
+		sh.dropped++
 		next[i] = sh.next
 	}
 	e.inst, e.open, e.inflight, e.failed = in, in.newGroup(), nil, nil

@@ -19,6 +19,9 @@ type trim struct {
 	keep  gatehouse.Offset // rows before this one go
 	empty bool             // nothing stays
 	total int64
+	// dropped is what the shard's was. If another log was dropped since, or
+	// this one, nothing of this holds.
+	dropped uint64
 }
 
 // Retain implements engine.Log. It reads the rows of the index of what is
@@ -33,6 +36,9 @@ func (l *log) Retain(_ context.Context, age time.Duration, bytes int64) error {
 	}
 	s := l.sh.id
 	return l.sh.e.do(&l.sh.lane, func(b *pebble.Batch) error {
+		if l.sh.dropped != t.dropped {
+			return nil // the next Retain will see what is left
+		}
 		err := dropRange(b, appendStream(nil, spaceLog, s, l.name), t.from, t.cut)
 		if err == nil && t.keep > t.from {
 			err = dropRange(b, appendStream(nil, spaceSegment, s, l.name), t.from, t.keep)
@@ -50,8 +56,12 @@ func dropRange(b *pebble.Batch, prefix []byte, from, to gatehouse.Offset) error 
 	return b.DeleteRange(start, appendOffset(prefix, to), nil)
 }
 
-// plan decides what to drop.
+// plan decides what to drop: nothing of a log that is being dropped.
 func (l *log) plan(age time.Duration, bytes int64) (t trim, err error) {
+	var dropping bool
+	if t.dropped, dropping = l.sh.dropping(l.name); dropping {
+		return t, nil
+	}
 	v, err := l.sh.e.views.acquire()
 	if err != nil {
 		return t, err

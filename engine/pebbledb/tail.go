@@ -39,16 +39,16 @@ func (t *tail) append(b *pebble.Batch, s engine.Shard, r *engine.Record, enqueue
 
 // findTails makes sure that the tail of every log in records is known, unless
 // b is refused. It reads what is not, once per log, for which Engine.mu, which
-// is held, is let go.
+// is held, is let go. A log that is being dropped has a new tail.
 func (sh *shard) findTails(b *engine.Batch) error {
 	e := sh.e
 	for i := 0; i < len(b.Records); {
 		r := &b.Records[i]
-		if r.Queue || sh.logs[r.Stream] != nil {
+		if r.Queue || sh.tail(r.Stream) != nil {
 			i++
 			continue
 		}
-		in := e.inst
+		in, dropped := e.inst, sh.dropped
 		e.mu.Unlock()
 		t := sh.readTail(r.Stream)
 		e.mu.Lock()
@@ -57,7 +57,7 @@ func (sh *shard) findTails(b *engine.Batch) error {
 		}
 		if e.inst != in {
 			i = 0 // another instance knows nothing of what was found so far
-		} else if sh.logs[r.Stream] == nil {
+		} else if sh.dropped == dropped && sh.logs[r.Stream] == nil {
 			sh.logs[r.Stream] = t
 		}
 	}
