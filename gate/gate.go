@@ -78,7 +78,7 @@ func New(c Config) *Gate {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	g := &Gate{Config: c}
-	g.sessions.byParty = make(map[party]map[*Session]struct{})
+	g.sessions.byParty = make(map[party]*Session)
 	g.limits.byParty = make(map[party]*limited)
 	g.passages.New = func() any { return new(passage) }
 	g.marks.known = make(map[string][]gatehouse.Offset)
@@ -104,28 +104,42 @@ func partyOf(a gatehouse.AccountName, e gatehouse.EndpointName) party {
 	return party{gatehouse.Fold(a), gatehouse.Fold(e)}
 }
 
-// A registry knows the open sessions.
+// A registry knows the open sessions. Those of a party are a list, so that each
+// costs no more than its links.
 type registry struct {
 	mu      sync.Mutex
-	byParty map[party]map[*Session]struct{}
+	byParty map[party]*Session // the first
 }
+
+// neighbours are the sessions of the same party before and behind one.
+type neighbours struct{ previous, next *Session }
 
 func (r *registry) add(s *Session) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	set := r.byParty[s.party]
-	if set == nil {
-		set = make(map[*Session]struct{}, 1)
-		r.byParty[s.party] = set
+	first := r.byParty[s.party]
+	s.beside = neighbours{next: first}
+	if first != nil {
+		first.beside.previous = s
 	}
-	set[s] = struct{}{}
+	r.byParty[s.party] = s
 }
 
+// remove forgets a session that was added.
 func (r *registry) remove(s *Session) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	delete(r.byParty[s.party], s)
-	if len(r.byParty[s.party]) == 0 {
+	b := s.beside
+	s.beside = neighbours{}
+	if b.next != nil {
+		b.next.beside.previous = b.previous
+	}
+	switch {
+	case b.previous != nil:
+		b.previous.beside.next = b.next
+	case b.next != nil:
+		r.byParty[s.party] = b.next
+	default:
 		delete(r.byParty, s.party)
 	}
 }
@@ -134,7 +148,11 @@ func (r *registry) remove(s *Session) {
 func (r *registry) of(p party, dst []*Session) []*Session {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for s := range r.byParty[p] {
+	return appendList(dst, r.byParty[p])
+}
+
+func appendList(dst []*Session, first *Session) []*Session {
+	for s := first; s != nil; s = s.beside.next {
 		dst = append(dst, s)
 	}
 	return dst
@@ -144,12 +162,9 @@ func (r *registry) of(p party, dst []*Session) []*Session {
 func (r *registry) ofAccount(account string, dst []*Session) []*Session {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for p, set := range r.byParty {
-		if p.account != account {
-			continue
-		}
-		for s := range set {
-			dst = append(dst, s)
+	for p, first := range r.byParty {
+		if p.account == account {
+			dst = appendList(dst, first)
 		}
 	}
 	return dst

@@ -52,8 +52,9 @@ type Session struct {
 	proofs   []gatehouse.Identity // what was proven, one per credential used
 	ident    gatehouse.Identity
 	source   string
-	shardKey string   // for messages without a key of their own
-	limits   *limited // stays when the session has ended: messages may be on their way in
+	shardKey string     // for messages without a key of their own
+	beside   neighbours // in the registry, whose lock guards it
+	limits   *limited   // stays when the session has ended: messages may be on their way in
 
 	view atomic.Pointer[view]
 
