@@ -43,21 +43,36 @@ func (v *serving) serveWebSocket(w http.ResponseWriter, r *http.Request) {
 		v.refuse(w, err)
 		return
 	}
-	defer v.leave()
+	c, err := v.connect(w, r)
+	if err != nil {
+		v.leave()
+		return
+	}
+	// The goroutine of the request has a large stack, which its connection does
+	// not need any more.
+	go func() {
+		defer v.leave()
+		c.run()
+	}()
+}
+
+// connect opens the session and the WebSocket of a client. The client was told
+// of the error.
+func (v *serving) connect(w http.ResponseWriter, r *http.Request) (*socket, error) {
 	s, err := v.open(r, gatehouse.RightSend|gatehouse.RightListen)
 	if err != nil {
 		v.refuse(w, err)
-		return
+		return nil, err
 	}
 	ws, err := websocket.Accept(w, r, &websocket.AcceptOptions{
 		Subprotocols:       []string{Subprotocol},
 		InsecureSkipVerify: true, // which origins are let in, the gate has said
 	})
-	if err != nil { // the client was told
+	if err != nil {
 		s.gate.Close()
-		return
+		return nil, err
 	}
-	newSocket(s, ws).run()
+	return newSocket(s, ws), nil
 }
 
 // A socket is a client of the JSON protocol. Beside the goroutine that reads it
