@@ -120,8 +120,8 @@ func (c *connection) properties(m *gatehouse.Message, p *mqtt.Properties) error 
 	if len(p.CorrelationData) > 0 {
 		setCorrelation(m, p.CorrelationData)
 	}
-	if p.MessageExpiry > 0 {
-		m.TTL = time.Duration(p.MessageExpiry) * time.Second
+	if p.HasMessageExpiry { // 0: at once
+		m.TTL = max(time.Duration(p.MessageExpiry)*time.Second, time.Millisecond)
 	}
 	if p.PayloadFormat == 1 {
 		if !utf8.Valid(m.Body) {
