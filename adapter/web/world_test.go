@@ -80,6 +80,11 @@ func (l *logs) String() string {
 
 func newSite(t testing.TB, o Options) *site {
 	t.Helper()
+	return newSiteOver(t, o, newEngine)
+}
+
+func newSiteOver(t testing.TB, o Options, newEngine func() engine.Engine) *site {
+	t.Helper()
 	s := &site{TB: t, World: adaptertest.NewWorld(t, newEngine, newAuth), log: new(logs)}
 	o.Logger = slog.New(slog.NewTextHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	s.options = o
