@@ -3,6 +3,7 @@ package channel
 import (
 	"context"
 	"encoding/binary"
+	"strconv"
 	"time"
 
 	"github.com/gatehouse/gatehouse"
@@ -19,9 +20,34 @@ func CursorRow(id ID, group string, next gatehouse.Offset) engine.Row {
 	return engine.Row{Key: cursorKey(id, group), Value: binary.BigEndian.AppendUint64(nil, uint64(next))}
 }
 
-func cursorPrefix(id ID) string { return "cursor/" + id.stream() + "/" }
+// What the keys of rows of channels begin with, before the channel's stream.
+const (
+	cursorSpace = "cursor/"
+	markSpace   = "mark/"
+	seenSpace   = "seen/"
+)
+
+func cursorPrefix(id ID) string { return cursorSpace + id.stream() + "/" }
 
 func cursorKey(id ID, group string) string { return cursorPrefix(id) + gatehouse.Fold(group) }
+
+// MarkKey returns the key of the row, in every shard, that tells how much of what
+// a consumer group sent on from a partition is stored there. It is part of the
+// storage format.
+func MarkKey(id ID, group string, partition uint16) string {
+	return markGroup(id, group) + strconv.Itoa(int(partition))
+}
+
+// MarkPrefix returns what the keys of all marks of a channel begin with, or those
+// of all channels of an account if id names none.
+func MarkPrefix(id ID) string {
+	if id.Channel == "" {
+		return markSpace + id.stream()
+	}
+	return markSpace + id.stream() + "/"
+}
+
+func markGroup(id ID, group string) string { return MarkPrefix(id) + gatehouse.Fold(group) + "/" }
 
 // Cursor returns the offset a consumer group reads next in a partition; ok is
 // false for a group that never stored one there.

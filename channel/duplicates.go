@@ -59,12 +59,14 @@ func generation(t time.Time, window time.Duration) int64 {
 }
 
 func appendGeneration(dst []byte, stream string, start int64) []byte {
-	dst = append(dst, "seen/"...)
+	dst = append(dst, seenSpace...)
 	dst = append(dst, stream...)
 	dst = append(dst, 0)
 	dst = hex.AppendEncode(dst, binary.BigEndian.AppendUint64(nil, uint64(start)))
 	return append(dst, '/')
 }
+
+func seenPrefix(stream string) string { return seenSpace + stream + "\x00" }
 
 func generationPrefix(stream string, start int64) string {
 	return string(appendGeneration(nil, stream, start))
@@ -201,7 +203,7 @@ func (s *Set) ForgetDuplicates(ctx context.Context, id ID, window time.Duration,
 }
 
 func (s *Set) oldestGeneration(shard engine.Shard, stream string) (start int64, ok bool, err error) {
-	prefix := "seen/" + stream + "\x00"
+	prefix := seenPrefix(stream)
 	err = s.engine.State(shard).Scan(prefix, func(key string, _ []byte) bool {
 		text, _, _ := strings.Cut(key[len(prefix):], "/")
 		u, bad := strconv.ParseUint(text, 16, 64)

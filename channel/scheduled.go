@@ -291,15 +291,18 @@ func (s *Set) scanDue(shard engine.Shard, now time.Time) (due []Due, next int64,
 	return due, next, err
 }
 
+// valueHead is the length of what precedes the account's name in the value of a
+// row: the number, and how long the name is.
+const valueHead = 9
+
 func decodeDue(key string, value []byte) Due {
 	d := Due{rows: []engine.Row{{Key: key}}}
-	const head = 9 // the number, and how long the account's name is
-	if len(value) < head || len(value) < head+int(value[8]) {
+	if len(value) < valueHead || len(value) < valueHead+int(value[8]) {
 		d.Err = gatehouse.Errorf(gatehouse.Internal, "scheduled message %q is cut short", key)
 		return d
 	}
-	end := head + int(value[8])
-	d.Account = gatehouse.AccountName(value[head:end])
+	end := valueHead + int(value[8])
+	d.Account = gatehouse.AccountName(value[valueHead:end])
 	if d.Message, d.Err = record.Decode(append([]byte(nil), value[end:]...)); d.Err == nil {
 		d.rows = append(d.rows, engine.Row{Key: numberKey(d.Message.Source, binary.BigEndian.Uint64(value))})
 	}

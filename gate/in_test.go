@@ -262,6 +262,24 @@ func TestScheduleIsDecidedAgain(t *testing.T) {
 	}
 }
 
+// TestScheduleOfDeletedChannel says that a scheduled message leaves nothing
+// behind under the name of a channel that was deleted.
+func TestScheduleOfDeletedChannel(t *testing.T) {
+	bubble(t, func(r *rig) {
+		m := note(1)
+		m.NotBefore = time.Now().Add(time.Hour)
+		if o := one(r.tb, r.sender(), m); o.err != nil {
+			r.Fatal(o.err)
+		}
+		r.delete(directory.KindChannel, work)
+		<-time.After(2 * time.Hour)
+		synctest.Wait()
+		if dead := r.dead(gate.ScheduleHandler); len(dead) != 0 {
+			r.Errorf("dead letters: %+v", dead)
+		}
+	})
+}
+
 // TestStorageFails says that a failed commit is told, and the next one goes.
 func TestStorageFails(t *testing.T) {
 	t.Parallel()

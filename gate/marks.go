@@ -2,7 +2,7 @@ package gate
 
 import (
 	"encoding/binary"
-	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/gatehouse/gatehouse"
@@ -19,10 +19,23 @@ type marks struct {
 	known map[string][]gatehouse.Offset // by key of the rows; by shard
 }
 
-// markKey is the key of the row in every shard. It is part of the storage
-// format.
+// markKey is the key of the row in every shard.
 func markKey(id channel.ID, b *handler.Batch) string {
-	return "mark/" + id.String() + "/" + b.Group + "/" + strconv.Itoa(int(b.Partition))
+	return channel.MarkKey(id, b.Group, b.Partition)
+}
+
+// Forget has the gate read again what it knows of the consumer groups of a
+// channel, or of all channels of an account if id names none: for when rows of
+// theirs were dropped.
+func (g *Gate) Forget(id channel.ID) {
+	prefix, m := channel.MarkPrefix(id), &g.marks
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for key := range m.known {
+		if strings.HasPrefix(key, prefix) {
+			delete(m.known, key)
+		}
+	}
 }
 
 func markValue(o gatehouse.Offset) []byte { return binary.BigEndian.AppendUint64(nil, uint64(o)) }
@@ -58,6 +71,9 @@ func (m *marks) note(key string, shards []bundle, through gatehouse.Offset, errs
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	known := m.known[key]
+	if known == nil {
+		return // forgotten meanwhile
+	}
 	for i := range shards {
 		if errs[i] != nil {
 			delete(m.known, key)

@@ -11,7 +11,8 @@ import (
 )
 
 // ScheduleHandler is the name under which scheduled messages that may not pass
-// when they are due become dead letters, of the channel they were meant for.
+// when they are due become dead letters, of the channel they were meant for. If
+// that is gone they are given up, which is logged.
 const ScheduleHandler = "$schedule"
 
 // CancelScheduled takes messages back that the session's sender has scheduled,
@@ -58,6 +59,11 @@ func (g *Gate) release(d *channel.Due) []engine.Record {
 	}
 	if f := g.Events.Refused; f != nil {
 		f("schedule", gatehouse.KindOf(err))
+	}
+	if a := g.snapshot.Load().Account(d.Account); a == nil || a.Channel(meant) == nil {
+		g.Logger.Warn("a scheduled message may not pass and is given up: the channel it was meant for, whose dead letter it would be, was deleted",
+			"account", d.Account, "channel", meant, "id", m.ID, "error", err)
+		return nil
 	}
 	return []engine.Record{channel.DeadRecord(channel.ID{Account: d.Account, Channel: meant}, ScheduleHandler, m, gatehouse.DeadLetter{
 		Reason: reasonOf(err), Description: "when the message was due: " + err.Error(), From: m.Source, Time: now,
