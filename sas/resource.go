@@ -92,6 +92,21 @@ func covers(path, other string) bool {
 	return strings.HasPrefix(other, path) && (len(other) == len(path) || other[len(path)] == '/')
 }
 
+// Device returns the host and the device that r names if it is HOST/devices/DEVICE,
+// the resource of the tokens that the device SDKs of Azure IoT Hub make. It was
+// written without scheme and port. Both are decoded and in lower case.
+func (r Resource) Device() (host, device string, ok bool) {
+	if r.rest == 0 {
+		return "", "", false
+	}
+	host, rest, _ := strings.Cut(r.path, "/")
+	device, ok = strings.CutPrefix(rest, "devices/")
+	if !ok || device == "" || strings.Contains(device, "/") {
+		return "", "", false
+	}
+	return host, device, true
+}
+
 // IsZero reports whether r is the whole namespace.
 func (r Resource) IsZero() bool { return r.path == "" }
 

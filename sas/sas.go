@@ -71,17 +71,32 @@ func Parse(token string) (*Token, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &Token{sr: fields[fieldSR], se: fields[fieldSE]}
+	t := &Token{sr: fields[fieldSR].text, se: fields[fieldSE].text}
 	if t.resource, err = ParseResource(t.sr); err != nil {
 		return nil, malformed("field sr: %v", err)
 	}
 	if t.expiry, err = parseExpiry(t.se); err != nil {
 		return nil, err
 	}
-	if t.policy, err = unescape(fields[fieldSKN], false); err != nil {
-		return nil, malformed("field skn has %v", err)
+	if err := t.setPolicy(fields[fieldSKN]); err != nil {
+		return nil, err
 	}
-	return t, t.decodeMAC(fields[fieldSig])
+	return t, t.decodeMAC(fields[fieldSig].text)
+}
+
+// setPolicy reads the skn field, which a device's token does without, or has
+// empty.
+func (t *Token) setPolicy(skn field) (err error) {
+	if skn.text == "" {
+		if _, _, ok := t.resource.Device(); ok {
+			return nil
+		}
+		return skn.lack(fieldSKN)
+	}
+	if t.policy, err = unescape(skn.text, false); err != nil {
+		return malformed("field skn has %v", err)
+	}
+	return nil
 }
 
 // The fields of a token.
@@ -95,9 +110,23 @@ const (
 
 var fieldNames = [fieldCount]string{"sr", "sig", "se", "skn"}
 
-// splitFields returns the raw text of each field. Fields it does not know are
-// passed over; one that is missing, empty or there twice is an error.
-func splitFields(s string) (fields [fieldCount]string, err error) {
+// A field is the raw text of one field, and whether it is there at all.
+type field struct {
+	text  string
+	there bool
+}
+
+// lack is the error that the field has no text.
+func (f field) lack(i int) error {
+	if f.there {
+		return malformed("field %s is empty", fieldNames[i])
+	}
+	return malformed("field %s is missing", fieldNames[i])
+}
+
+// splitFields returns the fields. Those it does not know are passed over; one
+// that is there twice is an error, and so is one without text, but for skn.
+func splitFields(s string) (fields [fieldCount]field, err error) {
 	for s != "" {
 		var part string
 		part, s, _ = strings.Cut(s, "&")
@@ -106,18 +135,15 @@ func splitFields(s string) (fields [fieldCount]string, err error) {
 			if name != known {
 				continue
 			}
-			if fields[i] != "" {
+			if fields[i].there {
 				return fields, malformed("field %s is there twice", known)
 			}
-			if value == "" {
-				return fields, malformed("field %s is empty", known)
-			}
-			fields[i] = value
+			fields[i] = field{value, true}
 		}
 	}
-	for i, value := range fields {
-		if value == "" {
-			return fields, malformed("field %s is missing", fieldNames[i])
+	for i, f := range fields {
+		if f.text == "" && i != fieldSKN {
+			return fields, f.lack(i)
 		}
 	}
 	return fields, nil
@@ -163,7 +189,8 @@ func malformed(format string, args ...any) error {
 func (t *Token) Resource() Resource { return t.resource }
 
 // Policy returns the name of the policy whose key is said to have signed the
-// token, decoded, in the case it was written in.
+// token, decoded, in the case it was written in. It is empty for a token that a
+// device made, and for no other.
 func (t *Token) Policy() string { return t.policy }
 
 // Expires returns when the token ends; at that moment it is expired. Times
@@ -181,11 +208,30 @@ func (t *Token) Verify(key string) bool {
 	return subtle.ConstantTimeCompare(mac[:], t.mac[:]) == 1 && key != ""
 }
 
+// VerifyDecoded is Verify for a token that a device made: it was signed with
+// the bytes that key stands for in base64. A key that is no base64, or of no
+// bytes, signs nothing, which takes no less time.
+func (t *Token) VerifyDecoded(key string) bool {
+	var space [256]byte
+	raw, err := base64.StdEncoding.AppendDecode(space[:0], []byte(key))
+	mac := sign(raw, t.sr, t.se)
+	return subtle.ConstantTimeCompare(mac[:], t.mac[:]) == 1 && err == nil && len(raw) > 0
+}
+
 // VerifyAny reports whether one of two keys signed the token, and which, and
 // tries both in any case. An empty key stands for one that does not exist: it
 // never matches and takes as long as another.
 func (t *Token) VerifyAny(primary, secondary string) (key string, ok bool) {
-	first, second := t.Verify(primary), t.Verify(secondary)
+	return either(t.Verify, primary, secondary)
+}
+
+// VerifyAnyDecoded is VerifyAny for a token that a device made.
+func (t *Token) VerifyAnyDecoded(primary, secondary string) (key string, ok bool) {
+	return either(t.VerifyDecoded, primary, secondary)
+}
+
+func either(verify func(key string) bool, primary, secondary string) (key string, ok bool) {
+	first, second := verify(primary), verify(secondary)
 	switch {
 	case first:
 		return primary, true
@@ -220,7 +266,7 @@ func Sign(resource, policy, key string, expiry time.Time) string {
 // 2104 written out, over one buffer on the stack, because crypto/hmac
 // allocates half a kilobyte for every key it has not seen before; HTTP clients
 // show a token with every request.
-func sign(key, sr, se string) [sha256.Size]byte {
+func sign[K string | []byte](key K, sr, se string) [sha256.Size]byte {
 	var k [sha256.BlockSize]byte
 	if len(key) > len(k) {
 		h := sha256.Sum256([]byte(key))

@@ -129,6 +129,12 @@ func TestParseMalformed(t *testing.T) {
 		{"no se", "SharedAccessSignature sr=x&sig=" + sig + "&skn=p", "se is missing"},
 		{"no skn", "SharedAccessSignature sr=x&sig=" + sig + "&se=1", "skn is missing"},
 		{"empty skn", "SharedAccessSignature sr=x&sig=" + sig + "&se=1&skn=", "skn is empty"},
+		{"skn of nothing, twice", "SharedAccessSignature sr=h%2Fdevices%2Fd&sig=" + sig + "&se=1&skn=&skn=p", "skn is there twice"},
+		{"no skn, a host and no device", "SharedAccessSignature sr=h%2Fdevices&sig=" + sig + "&se=1", "skn is missing"},
+		{"no skn, a device of no host", "SharedAccessSignature sr=%2Fh%2Fdevices%2Fd&sig=" + sig + "&se=1", "skn is missing"},
+		{"no skn, a module of a device", "SharedAccessSignature sr=h%2Fdevices%2Fd%2Fmodules%2Fm&sig=" + sig + "&se=1", "skn is missing"},
+		{"no skn, an address of ours", "SharedAccessSignature sr=acme%2Fpublishers%2Fpump-7&sig=" + sig + "&se=1", "skn is missing"},
+		{"empty skn, an address of ours", "SharedAccessSignature sr=acme%2Fpublishers%2Fpump-7&sig=" + sig + "&se=1&skn=", "skn is empty"},
 		{"sr twice", "SharedAccessSignature sr=x&sr=y&sig=" + sig + "&se=1&skn=p", "sr is there twice"},
 		{"bad escape in sr", "SharedAccessSignature sr=%zz&sig=" + sig + "&se=1&skn=p", "sr"},
 		{"cut escape in skn", "SharedAccessSignature sr=x&sig=" + sig + "&se=1&skn=p%2", "skn"},
@@ -256,6 +262,7 @@ func TestSignVerifyProperty(t *testing.T) {
 }
 
 func FuzzParse(f *testing.F) {
+	f.Add("SharedAccessSignature sr=h%2Fdevices%2Fd&sig=28NDDa1nNauYIHNsxlzdjs1CB/syUDTcrGi8Ro9AbvE=&se=1795337596")
 	f.Add(Sign("sb://gw.example.com/acme/publishers/pump-7", "send", "key", time.Unix(2e9, 0)))
 	f.Add("SharedAccessSignature sr=amqp%3a%2f%2fh%2fhub+1&sig=28NDDa1nNauYIHNsxlzdjs1CB/syUDTcrGi8Ro9AbvE=&se=1795337596&skn=a+b")
 	f.Add("SharedAccessSignature sr=%&sig=&se=&skn")
@@ -264,6 +271,12 @@ func FuzzParse(f *testing.F) {
 		if err != nil {
 			if !errors.Is(err, gatehouse.Unauthenticated) {
 				t.Fatalf("kind %v: %v", gatehouse.KindOf(err), err)
+			}
+			return
+		}
+		if tok.Policy() == "" {
+			if _, _, ok := tok.Resource().Device(); !ok {
+				t.Fatalf("%q: neither a policy nor a device", s)
 			}
 			return
 		}
