@@ -294,7 +294,7 @@ func TestHubRefuses(t *testing.T) {
 // TestHubOwner shows the id of a connection without being its owner.
 func TestHubOwner(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, Options{})
+	s := newSite(t, quickDrain())
 	w, err := http.Post(s.url("endpoints", receiver, "signalr/negotiate", "negotiateVersion", "1", "access_token", s.both(receiver)), "", nil)
 	if err != nil {
 		t.Fatal(err)

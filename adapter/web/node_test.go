@@ -104,7 +104,7 @@ func (r *relay) cut(to string) {
 
 // judge lets a client in Node do something with the site, and does what it asks
 // for meanwhile.
-func (s *site) judge(what, transport, protocol, origin string) {
+func (s *site) judge(what, transport, protocol, origin string, env ...string) {
 	s.Helper()
 	folder := judge.Node(s, signalrPackage, messagePackPackage, eventsPackage)
 	r := newRelay(s)
@@ -118,6 +118,7 @@ func (s *site) judge(what, transport, protocol, origin string) {
 		"URL_RECEIVER="+base+"/endpoints/"+receiver+"/signalr", "TOKEN_RECEIVER="+s.both(receiver),
 		"URL_EVENTS="+strings.Replace(s.url("inboxes", receiver, "events", "access_token", listen), s.address, r.ln.Addr().String(), 1),
 	)
+	c.Env = append(c.Env, env...)
 	var said bytes.Buffer
 	c.Stderr = &said
 	in, err := c.StdinPipe()
@@ -174,6 +175,10 @@ func TestSignalR(t *testing.T) {
 			})
 		}
 	}
+	t.Run("conversation with stateful reconnect", func(t *testing.T) {
+		t.Parallel()
+		newSite(t, quickDrain()).judge("conversation,automatic", "WebSockets", "json", "", "STATEFUL=yes")
+	})
 	for _, transport := range []string{"WebSockets", "ServerSentEvents", "LongPolling"} {
 		t.Run("origin by "+transport, func(t *testing.T) {
 			t.Parallel()

@@ -76,6 +76,7 @@ func (v *hubs) stop() {
 type hubClient struct {
 	*session
 	auto   bool                              // the client's handler settles a delivery by returning
+	ahead  int                               // how many bytes may wait when a delivery is handed over
 	proof  atomic.Pointer[[sha256.Size]byte] // of what the client showed last
 	conn   atomic.Pointer[signalr.Conn]      // nil until it is connected
 	parted atomic.Pointer[time.Time]         // when the session ended
@@ -87,7 +88,10 @@ func (v *hubs) Open(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, v.refusal(err)
 	}
-	c := &hubClient{session: s, auto: strings.EqualFold(r.URL.Query().Get("ack"), "auto")}
+	c := &hubClient{session: s, auto: strings.EqualFold(r.URL.Query().Get("ack"), "auto"), ahead: maxAhead}
+	if r.URL.Query().Get("useStatefulReconnect") == "true" {
+		c.ahead = v.options.WindowBytes / 2
+	}
 	c.proof.Store(shownBy(r))
 	s.deliver, s.ended = c.pass, c.part
 	return c, nil
@@ -192,17 +196,26 @@ func mayReturn(k gatehouse.Kind) bool {
 // The client's method that deliveries are handed to.
 const receiveMethod = "Receive"
 
+// maxAhead is how many bytes may wait to be written when a further delivery is
+// handed over. What waits is written even if the session ends meanwhile. With
+// stateful reconnect what was written counts until the client acknowledges it,
+// which it does once a second: there it is half of what may wait at all.
+const maxAhead = 16 << 10
+
 // pass hands a delivery to the client, waiting for one that reads slowly.
 func (c *hubClient) pass(d *inbox.Delivery) bool {
 	conn := c.conn.Load()
-	text := wire.JSON(appendDelivery(nil, d))
-	err := c.call(conn, d, text)
-	if errors.Is(err, signalr.ErrFull) {
-		if conn.Wait(conn.Context()) != nil {
-			return false
-		}
-		err = c.call(conn, d, text)
+	if conn.Buffered() > c.ahead {
+		flushed := make(chan struct{})
+		conn.Flushed(c.ahead, func() { close(flushed) })
+		<-flushed // or the connection has ended
 	}
+	select {
+	case <-c.over:
+		return false
+	default:
+	}
+	err := c.call(conn, d, wire.JSON(appendDelivery(nil, d)))
 	if errors.Is(err, signalr.ErrFull) { // it reads, but does not answer
 		c.finish(gatehouse.Errorf(gatehouse.Unavailable, "the client has left too many deliveries unanswered"))
 	}
