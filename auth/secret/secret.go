@@ -16,6 +16,12 @@
 //   - Any other policy is the account's. Its token may be for the account or
 //     anything below, not for the whole namespace. It gives those rights of
 //     the policy that the resource covers; manage includes send and listen.
+//   - The token that the device SDKs of Azure IoT Hub make names no policy, and
+//     its resource is HOST/devices/DEVICE. It is that of endpoint DEVICE of the
+//     account that is the first label of HOST, and gives the right of each of
+//     the endpoint's own policies that has the key which signed it. A device
+//     has one key: it may send and listen if both policies have that. The key
+//     is base64, and what it stands for signs.
 //
 // Refusals that follow from what the caller sent alone say so (a token that is
 // malformed or for another address). All others that come before a right

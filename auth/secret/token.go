@@ -22,6 +22,9 @@ func (a *authenticator) token(r *auth.Request, p proof) (gatehouse.Identity, err
 	if err != nil {
 		return gatehouse.Identity{}, err
 	}
+	if t.Policy() == "" {
+		return a.device(r, t, p.user)
+	}
 	policy := gatehouse.PolicyName(gatehouse.Fold(t.Policy()))
 	if p.user.Policy != "" && gatehouse.Fold(p.user.Policy) != string(policy) {
 		return gatehouse.Identity{}, gatehouse.Errorf(gatehouse.Unauthenticated, "the user name names another policy than the token's skn")
