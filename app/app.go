@@ -72,7 +72,7 @@ type App struct {
 	guests       []httpapi.Guest
 	commit       *engine.Committer
 	follower     *follower
-	emptier      *emptier
+	remover      *remover
 	tls          *identity
 	token        string
 	listeners    []*listener
@@ -169,6 +169,9 @@ func (a *App) openDirectory(ctx context.Context) error {
 	a.Directory, err = directory.Open(ctx, a.Engine, directory.Options{
 		Vault: vault, Environment: a.Config.Environment, CheckHandler: handlers().Check,
 		Protocols: protocols(), Inbox: a.Config.Inbox,
+		Before: func(ctx context.Context, old, now *directory.Snapshot, changed []directory.Ref) error {
+			return a.remover.before(ctx, old, now, changed)
+		},
 		Routes: []route.Option{route.OnError(func(string, error) { a.Metrics.Rules.Failed() })},
 	})
 	if err != nil {
@@ -191,8 +194,12 @@ func (a *App) makeGate(context.Context) error {
 		MaxAttempts: h.MaxAttempts, MinBackoff: time.Duration(h.MinBackoff), MaxBackoff: time.Duration(h.MaxBackoff),
 		Events: handlerEvents(a.Metrics), Logger: a.logger.With("part", "dispatch"),
 	})
-	a.emptier = newEmptier(a.Directory, a.Inboxes, a.logger.With("part", "inbox"))
 	a.follower = newFollower(a.Directory, a.Dispatcher, a.Metrics, a.logger.With("part", "handlers"))
+	a.remover = &remover{
+		engine: a.Engine, directory: a.Directory, channels: a.Channels, inboxes: a.Inboxes, gate: a.Gate, follower: a.follower,
+		logger: a.logger.With("part", "deletions"),
+	}
+	a.remover.start()
 	return nil
 }
 

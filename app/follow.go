@@ -4,7 +4,9 @@ import (
 	"context"
 	"log/slog"
 	"slices"
+	"sync"
 
+	"github.com/gatehouse/gatehouse"
 	"github.com/gatehouse/gatehouse/channel"
 	"github.com/gatehouse/gatehouse/directory"
 	"github.com/gatehouse/gatehouse/dispatch"
@@ -19,12 +21,20 @@ type follower struct {
 	metrics    *telemetry.Metrics
 	logger     *slog.Logger
 	changed    chan struct{} // has a token when handlers may have changed
+	ended      chan struct{} // closed when run has ended
+
+	mu   sync.Mutex
+	upTo uint64        // the revision of the snapshot used last
+	used chan struct{} // closed when another one was used
 
 	made map[channel.ID]map[string]dispatch.Spec // by channel and handler, as last used
 }
 
 func newFollower(d *directory.Directory, p *dispatch.Dispatcher, m *telemetry.Metrics, l *slog.Logger) *follower {
-	f := &follower{directory: d, dispatcher: p, metrics: m, logger: l, changed: make(chan struct{}, 1)}
+	f := &follower{
+		directory: d, dispatcher: p, metrics: m, logger: l,
+		changed: make(chan struct{}, 1), ended: make(chan struct{}), used: make(chan struct{}),
+	}
 	d.Subscribe(f.told)
 	return f
 }
@@ -34,19 +44,56 @@ func (f *follower) told(_, _ *directory.Snapshot, changed []directory.Ref) {
 	concerns := func(r directory.Ref) bool {
 		return r.Kind == directory.KindHandler || r.Kind == directory.KindChannel || r.Kind == directory.KindAccount
 	}
-	if !slices.ContainsFunc(changed, concerns) {
-		return
+	if slices.ContainsFunc(changed, concerns) {
+		f.poke()
 	}
+}
+
+func (f *follower) poke() {
 	select {
 	case f.changed <- struct{}{}:
 	default:
 	}
 }
 
+// settle waits until the handlers that run are those that the directory defines
+// at the time of the call: what those that do not any more had in hand is stored.
+func (f *follower) settle(ctx context.Context) error {
+	wanted := f.directory.Current().Revision()
+	for {
+		f.mu.Lock()
+		upTo, used := f.upTo, f.used
+		f.mu.Unlock()
+		if upTo >= wanted {
+			return nil
+		}
+		f.poke()
+		select {
+		case <-used:
+		case <-f.ended:
+			return gatehouse.Errorf(gatehouse.Unavailable, "the gateway is shutting down; try again shortly")
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// note notes that a snapshot is used.
+func (f *follower) note(s *directory.Snapshot) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.upTo = s.Revision()
+	close(f.used)
+	f.used = make(chan struct{})
+}
+
 // run follows the directory until ctx is done.
 func (f *follower) run(ctx context.Context) error {
+	defer close(f.ended)
 	for {
-		f.use(f.directory.Current())
+		s := f.directory.Current()
+		f.use(s)
+		f.note(s)
 		select {
 		case <-ctx.Done():
 			return nil

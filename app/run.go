@@ -57,7 +57,7 @@ func (a *App) Run(outside context.Context) error {
 	begin(a.Directory.Run, a.Inboxes.Run)
 	select {
 	case <-a.Inboxes.Ready():
-		begin(a.Dispatcher.Run, a.Gate.Run, a.follower.run, a.emptier.run, a.retain)
+		begin(a.Dispatcher.Run, a.Gate.Run, a.follower.run, a.remover.run, a.retain)
 		begin(a.serveAll()...)
 		a.setPhase("")
 		close(a.ready)

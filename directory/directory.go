@@ -68,6 +68,11 @@ type Options struct {
 	// Routes are given to route.Compile, whenever the routes of an account are
 	// compiled.
 	Routes []route.Option
+	// Before, if set, is told of every change just before it is stored, in the
+	// words of Subscribe: what has to be noted or cleared away first. An error
+	// refuses the change, which may fail after it too. Calls come one at a time;
+	// it must not change the directory.
+	Before func(ctx context.Context, old, now *Snapshot, changed []Ref) error
 }
 
 // A Directory keeps the definitions of an environment. It is safe for

@@ -62,6 +62,11 @@ func (d *Directory) attempt(ctx context.Context, changes func(now *Snapshot) ([]
 	if err != nil {
 		return nil, err
 	}
+	if f := d.opts.Before; f != nil && len(b.changed) > 0 {
+		if err := f(ctx, old, now, b.changed); err != nil {
+			return nil, err
+		}
+	}
 	revision, err := d.table.Update(ctx, rows...)
 	if errors.Is(err, gatehouse.Conflict) {
 		return nil, &crossedError{err}

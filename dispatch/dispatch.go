@@ -99,6 +99,10 @@ func Group(handler string) string { return "$handler/" + gatehouse.Fold(handler)
 // replayed.
 func deadGroup(handler string) string { return "$dead/" + gatehouse.Fold(handler) }
 
+// Groups returns all consumer groups in which a handler works: what is to be
+// dropped with it.
+func Groups(handler string) []string { return []string{Group(handler), deadGroup(handler)} }
+
 // New returns a Dispatcher that runs nothing until Use and Run are called.
 func New(channels *channel.Set, commit *engine.Committer, deliver Deliver, o Options) *Dispatcher {
 	if o.MinBackoff <= 0 {

@@ -3,6 +3,7 @@ package inbox_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -155,6 +156,63 @@ func TestDelete(t *testing.T) {
 		}
 		r.put(pump, "reborn")
 		r.wantIDs(r.takeAll(pump), "reborn")
+	})
+}
+
+// TestDeleteAccount leaves nothing of an account's inboxes, and all of others'.
+func TestDeleteAccount(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ctx := context.Background()
+		r := start(t, inbox.Options{})
+		defer r.stop()
+		key := func(account, endpoint string) inbox.Key {
+			return inbox.Key{Account: gatehouse.AccountName(account), Endpoint: gatehouse.EndpointName(endpoint)}
+		}
+		other, plain := key("Acme2", "pump"), key("Acme2", "panel")
+		var mine []inbox.Key
+		for i := range 600 {
+			mine = append(mine, key("Acme", fmt.Sprintf("pump-%d", i)))
+			r.put(mine[i], "m")
+		}
+		// Dead letters alone, the state of a group alone, a mark, and a lock.
+		r.settle(mine[0], inbox.DeadLetter, r.take(mine[0], inbox.ReceiveOptions{Max: 1})[0])
+		stateful := key("Acme", "stateful")
+		for _, k := range []inbox.Key{stateful, other} {
+			r.putAll(k, grouped("x1", "x"))
+			x := r.accept(k, "x")
+			if err := r.SetSessionState(ctx, x, []byte("s")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		r.put(plain, "kept")
+		r.settle(mine[1], inbox.Abandon, r.take(mine[1], inbox.ReceiveOptions{Max: 1})[0])
+		r.take(mine[2], inbox.ReceiveOptions{Max: 1})
+		if err := r.DeleteAccount(ctx, "aCME"); err != nil {
+			t.Fatal(err)
+		}
+		for _, k := range append(mine, stateful) {
+			if s := r.stats(k); s != (inbox.Stats{}) {
+				t.Fatalf("stats %+v of %v, want nothing", s, k)
+			}
+		}
+		for s := range r.engine.Shards() {
+			err := r.engine.State(engine.Shard(s)).Scan("", func(key string, _ []byte) bool {
+				if !strings.HasPrefix(key, "inbox/acme2/") {
+					t.Errorf("row %q is left", key)
+				}
+				return true
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		r.wantIDs(r.takeAll(plain), "kept")
+		if s := r.stats(other); s.Active+s.Locked != 1 {
+			t.Errorf("stats %+v of another account", s)
+		}
+		r.put(mine[0], "reborn")
+		r.wantIDs(r.takeAll(mine[0]), "reborn")
 	})
 }
 

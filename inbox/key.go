@@ -55,7 +55,10 @@ func parseQueue(name string) (qkey, bool) {
 // deferred a mark and perhaps changed attributes, and for each group a state.
 
 // statePrefix is the prefix of all rows of an inbox and its dead letters.
-func (q qkey) statePrefix() string { return "inbox/" + q.account + "/" + q.endpoint + "/" }
+func (q qkey) statePrefix() string { return statePrefix(q.account) + q.endpoint + "/" }
+
+// statePrefix is the prefix of the rows of all inboxes of an account.
+func statePrefix(account string) string { return "inbox/" + account + "/" }
 
 // marksPrefix is the prefix of the rows of messages.
 func (q qkey) marksPrefix() string {

@@ -2,8 +2,12 @@ package inbox
 
 import (
 	"context"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
+	"github.com/gatehouse/gatehouse"
 	"github.com/gatehouse/gatehouse/engine"
 )
 
@@ -38,7 +42,91 @@ func (s *Set) Purge(ctx context.Context, k Key, before time.Time) (int, error) {
 func (s *Set) Delete(ctx context.Context, k Key) error {
 	q := k.fold()
 	q.dead = false
-	sh := s.shardOf(q)
+	return s.shardOf(q).delete(ctx, q)
+}
+
+// deleteAtOnce is how many inboxes DeleteAccount deletes in one commit.
+const deleteAtOnce = 256
+
+// DeleteAccount is Delete for all inboxes that an account had. It costs in
+// proportion to those that hold anything. If it fails, some may be gone.
+func (s *Set) DeleteAccount(ctx context.Context, a gatehouse.AccountName) error {
+	account := gatehouse.Fold(a)
+	for _, sh := range s.shards {
+		if err := sh.deleteAccount(ctx, account); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (sh *shard) deleteAccount(ctx context.Context, account string) error {
+	some, err := sh.remembered(account)
+	if err != nil {
+		return err
+	}
+	for len(some) > 0 {
+		n := min(len(some), deleteAtOnce)
+		if err := sh.delete(ctx, some[:n]...); err != nil {
+			return err
+		}
+		some = some[n:]
+	}
+	after := account + "/"
+	for {
+		some = some[:0]
+		err := sh.queues.Names(ctx, after, func(name string) bool {
+			q, ok := parseQueue(name)
+			if !ok || q.account != account {
+				return false
+			}
+			q.dead, after = false, name
+			if len(some) == 0 || some[len(some)-1] != q {
+				some = append(some, q)
+			}
+			return len(some) < deleteAtOnce
+		})
+		if err != nil || len(some) == 0 {
+			return err
+		}
+		if err := sh.delete(ctx, some...); err != nil {
+			return err
+		}
+	}
+}
+
+// remembered returns the inboxes of an account of which there is something in
+// memory, or a row.
+func (sh *shard) remembered(account string) ([]qkey, error) {
+	found := make(map[qkey]struct{})
+	sh.mu.Lock()
+	running := sh.running
+	for q := range sh.boxes {
+		if q.account == account {
+			q.dead = false
+			found[q] = struct{}{}
+		}
+	}
+	for q := range sh.usages {
+		if q.account == account {
+			found[q] = struct{}{}
+		}
+	}
+	sh.mu.Unlock()
+	if !running {
+		return nil, errNotRunning
+	}
+	prefix := statePrefix(account)
+	err := sh.set.engine.State(sh.id).Scan(prefix, func(key string, _ []byte) bool {
+		endpoint, _, _ := strings.Cut(key[len(prefix):], "/")
+		found[qkey{account: account, endpoint: endpoint}] = struct{}{}
+		return true
+	})
+	return slices.Collect(maps.Keys(found)), err
+}
+
+// delete removes everything of inboxes in one commit.
+func (sh *shard) delete(ctx context.Context, all ...qkey) error {
 	sh.mu.Lock()
 	running := sh.running
 	sh.mu.Unlock()
@@ -47,19 +135,28 @@ func (s *Set) Delete(ctx context.Context, k Key) error {
 	}
 	o := &op{sh: sh}
 	o.Epoch = sh.queues.Epoch()
-	o.ClearQueues = []string{q.queue(), q.deadLetters().queue()}
-	o.Clear = []string{q.statePrefix()}
+	for _, q := range all {
+		o.ClearQueues = append(o.ClearQueues, q.queue(), q.deadLetters().queue())
+		o.Clear = append(o.Clear, q.statePrefix())
+	}
 	forget := func() {
-		for _, q := range [...]qkey{q, q.deadLetters()} {
-			if b := sh.boxes[q]; b != nil {
-				sh.close(b, errDeleted)
-			}
+		for _, q := range all {
+			sh.forget(q)
 		}
-		delete(sh.usages, q)
 	}
 	// What comes after this in the order of commits is not of the deleted
-	// inbox; what was begun before must not leave rows behind.
+	// inboxes; what was begun before must not leave rows behind.
 	o.admit = func() error { forget(); return nil }
 	o.apply = func(error, int64) { forget() }
 	return o.do(ctx)
+}
+
+// forget closes the boxes of an inbox that is deleted, with sh.mu locked.
+func (sh *shard) forget(q qkey) {
+	for _, q := range [...]qkey{q, q.deadLetters()} {
+		if b := sh.boxes[q]; b != nil {
+			sh.close(b, errDeleted)
+		}
+	}
+	delete(sh.usages, q)
 }
