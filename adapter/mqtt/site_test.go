@@ -287,9 +287,15 @@ func (s *site) take(e gatehouse.EndpointName) *inbox.Delivery {
 // give sends a message to the receiver as another protocol does.
 func (s *site) give(m *gatehouse.Message) {
 	s.Helper()
+	s.giveTo(adaptertest.Receiver, m)
+}
+
+// giveTo sends a message to an endpoint.
+func (s *site) giveTo(e gatehouse.EndpointName, m *gatehouse.Message) {
+	s.Helper()
 	g := s.session(adaptertest.Sender)
 	defer g.Close()
-	m.To = append(m.To, gatehouse.EndpointPrefix+adaptertest.Receiver)
+	m.To = append(m.To, gatehouse.EndpointPrefix+string(e))
 	done := make(chan error, 1)
 	s.must(g.Submit(s.ctx, func(_ gate.Receipt, err error) { done <- err }, m))
 	s.must(<-done)
