@@ -1,7 +1,7 @@
 // The gateway by Server-Sent Events, which bring what is in the inbox, and
 // fetch, which sends and acknowledges.
 import { pause } from "/demo/chat.js";
-import { token } from "/demo/token.js";
+import { tab, token } from "/demo/token.js";
 
 export class Events {
   up = false;
@@ -19,7 +19,7 @@ export class Events {
     for (;;) {
       try {
         this.tokens = await token(this.endpoint);
-        source = new EventSource(`/demo/inboxes/${this.endpoint}/events?access_token=${encodeURIComponent(this.tokens.listen)}`);
+        source = new EventSource(`/demo/inboxes/${this.endpoint}/events?ack=explicit&client=${tab}&access_token=${encodeURIComponent(this.tokens.listen)}`);
         break;
       } catch {
         this.changed(false, "the gateway is away");

@@ -1,6 +1,6 @@
 // The gateway by SignalR: one connection sends and receives.
 import { pause } from "/demo/chat.js";
-import { token } from "/demo/token.js";
+import { tab, token } from "/demo/token.js";
 
 export class SignalR {
   up = false;
@@ -9,7 +9,7 @@ export class SignalR {
     this.received = received;
     this.changed = (up, text) => changed((this.up = up), text);
     this.hub = new signalR.HubConnectionBuilder()
-      .withUrl(`/demo/endpoints/${endpoint}/signalr`, { accessTokenFactory: async () => (await token(endpoint)).both })
+      .withUrl(`/demo/endpoints/${endpoint}/signalr?client=${tab}`, { accessTokenFactory: async () => (await token(endpoint)).both })
       .withAutomaticReconnect({ nextRetryDelayInMilliseconds: () => 1000 })
       .configureLogging(signalR.LogLevel.None)
       .build();

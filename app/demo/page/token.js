@@ -5,3 +5,7 @@ export async function token(endpoint) {
   if (!r.ok) throw new Error(`no token: ${r.status} ${await r.text()}`);
   return r.json(); // {send, listen, both}
 }
+
+// tab names this tab. The gateway takes what an older connection of the same
+// name still holds from it first, so that the order stays.
+export const tab = (sessionStorage.tab ??= crypto.randomUUID());
