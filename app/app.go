@@ -197,7 +197,7 @@ func (a *App) makeGate(context.Context) error {
 	a.follower = newFollower(a.Directory, a.Dispatcher, a.Metrics, a.logger.With("part", "handlers"))
 	a.remover = &remover{
 		engine: a.Engine, directory: a.Directory, channels: a.Channels, inboxes: a.Inboxes, gate: a.Gate, follower: a.follower,
-		logger: a.logger.With("part", "deletions"),
+		mine: append([]byte{noteVersion}, a.Config.Environment...), logger: a.logger.With("part", "deletions"),
 	}
 	a.remover.start()
 	return nil

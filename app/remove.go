@@ -1,19 +1,15 @@
 package app
 
 import (
-	"cmp"
+	"bytes"
 	"context"
 	"errors"
 	"log/slog"
-	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/gatehouse/gatehouse"
 	"github.com/gatehouse/gatehouse/channel"
 	"github.com/gatehouse/gatehouse/directory"
-	"github.com/gatehouse/gatehouse/dispatch"
 	"github.com/gatehouse/gatehouse/engine"
 	"github.com/gatehouse/gatehouse/gate"
 	"github.com/gatehouse/gatehouse/inbox"
@@ -29,12 +25,13 @@ import (
 //
 // Before a definition is created the rest of a former one of its name is removed,
 // so that whoever has the name next finds nothing of it: what run has not done
-// yet, and, of channels and handlers, also what was on its way when the former one
-// was deleted, or was left by versions that removed nothing. So a creation may
-// take as long as that does, and is refused if storage fails meanwhile.
+// yet; what was on its way when the former one was deleted and has come behind
+// that; and, of channels and handlers, what was left by versions that removed
+// nothing. For what is noted that may take clearTime; then the creation is
+// refused.
 //
-// Who removes holds a lease, for as long as one rest takes: one is not removed
-// by two, and never while one of its name is created.
+// Who removes what is noted holds a lease for it: it is not removed by two, and
+// its note is gone when it ends. So nothing is removed of what was created since.
 type remover struct {
 	engine    engine.Engine
 	directory *directory.Directory
@@ -42,14 +39,20 @@ type remover struct {
 	inboxes   *inbox.Set
 	gate      *gate.Gate
 	follower  *follower
+	mine      []byte // the value of notes: those of other environments are left alone
 	logger    *slog.Logger
 	wake      chan struct{} // has a token when there may be work
+	done      doneSet
 }
 
 const (
-	restTable   = "deletions"     // and what the names of leases begin with
-	removeAgain = time.Second     // rests that could not be removed are left alone
-	clearTime   = 5 * time.Second // a creation waits for the rest of a former one
+	restTable = "deletions"     // and what the names of leases begin with
+	restAgain = time.Second     // rests that could not be removed are left alone
+	clearTime = 5 * time.Second // a creation waits for the rests of former ones
+	manyMade  = 16              // so many notes are looked for one by one
+	maxDone   = 1 << 16
+
+	noteVersion = 1
 )
 
 // start has the remover told of deletions.
@@ -67,102 +70,6 @@ func (r *remover) start() {
 	})
 }
 
-// A rest is what is left of a definition. All names are folded.
-type rest struct {
-	kind          directory.Kind
-	account, name string
-	channel       string // of a handler
-}
-
-// key returns the key of the note.
-func (t rest) key() string {
-	key := t.account + "/" + t.kind.String()
-	for _, name := range [...]string{t.channel, t.name} {
-		if name != "" {
-			key += "/" + name
-		}
-	}
-	return key
-}
-
-// parseRest reads the key of a note.
-func parseRest(key string) (t rest, ok bool) {
-	parts := strings.Split(key, "/")
-	if len(parts) < 2 {
-		return rest{}, false
-	}
-	kind, err := directory.ParseKind(parts[1])
-	t = rest{kind: kind, account: parts[0]}
-	if n := len(parts); n > 2 {
-		t.name = parts[n-1]
-	}
-	if len(parts) == 4 {
-		t.channel = parts[2]
-	}
-	return t, err == nil && t.key() == key
-}
-
-func (t rest) id() channel.ID {
-	c := t.channel
-	if t.kind == directory.KindChannel {
-		c = t.name
-	}
-	return channel.ID{Account: gatehouse.AccountName(t.account), Channel: gatehouse.ChannelName(c)}
-}
-
-// exists reports whether what this would be the rest of is there.
-func (t rest) exists(s *directory.Snapshot) bool {
-	a := s.Account(gatehouse.AccountName(t.account))
-	if a == nil {
-		return false
-	}
-	switch t.kind {
-	case directory.KindEndpoint:
-		return a.Endpoint(gatehouse.EndpointName(t.name)) != nil
-	case directory.KindChannel:
-		return a.Channel(gatehouse.ChannelName(t.name)) != nil
-	case directory.KindHandler:
-		h := a.Handler(t.name)
-		return h != nil && gatehouse.Fold(h.Channel()) == t.channel
-	}
-	return true
-}
-
-// compare returns what is deleted and what is created by a change. A handler
-// that is given another channel is another handler. The account stands for all
-// that is in it.
-func compare(old, now *directory.Snapshot, changed []directory.Ref) (gone, made []rest) {
-	add := func(t rest) {
-		switch before, after := t.exists(old), t.exists(now); {
-		case before && !after:
-			gone = append(gone, t)
-		case after && !before:
-			made = append(made, t)
-		}
-	}
-	for _, ref := range changed {
-		t := rest{kind: ref.Kind, account: gatehouse.Fold(ref.Account), name: gatehouse.Fold(ref.Name)}
-		before, after := old.Account(ref.Account), now.Account(ref.Account)
-		switch {
-		case ref.Kind == directory.KindAccount:
-			t.name = ""
-			add(t)
-		case before == nil || after == nil:
-		case ref.Kind == directory.KindEndpoint, ref.Kind == directory.KindChannel:
-			add(t)
-		case ref.Kind == directory.KindHandler:
-			for _, a := range [...]*directory.Account{before, after} {
-				if h := a.Handler(ref.Name); h != nil {
-					t.channel = gatehouse.Fold(h.Channel())
-					add(t)
-				}
-			}
-		}
-	}
-	slices.SortFunc(gone, func(a, b rest) int { return strings.Compare(a.key(), b.key()) })
-	return slices.Compact(gone), made
-}
-
 // before is asked before a change is stored: it clears the way for what the
 // change creates, and notes the rests of what it deletes.
 func (r *remover) before(ctx context.Context, old, now *directory.Snapshot, changed []directory.Ref) error {
@@ -175,7 +82,7 @@ func (r *remover) before(ctx context.Context, old, now *directory.Snapshot, chan
 	}
 	changes := make([]engine.Change, len(gone))
 	for i, t := range gone {
-		changes[i] = engine.Change{Key: t.key(), Value: []byte{1}}
+		changes[i] = engine.Change{Key: t.key(), Value: r.mine}
 	}
 	_, err := r.engine.Table(restTable).Update(ctx, changes...)
 	return err
@@ -183,49 +90,67 @@ func (r *remover) before(ctx context.Context, old, now *directory.Snapshot, chan
 
 // clear removes what there may be of former definitions of the names of those
 // being created.
-func (r *remover) clear(outside context.Context, made []rest) error {
-	if len(made) == 0 {
-		return nil
+func (r *remover) clear(ctx context.Context, made []rest) error {
+	noted, err := r.notedOf(ctx, made)
+	if err != nil {
+		return err
 	}
-	ctx, cancel := context.WithTimeout(outside, clearTime)
+	short, cancel := context.WithTimeout(ctx, clearTime)
 	defer cancel()
 	var channels []channel.ID
-	for _, t := range made {
-		noted, err := r.noted(ctx, t)
+	var handlers []channel.Handler
+	for i, t := range made {
 		switch {
-		case err != nil:
-		case len(noted) > 0:
-			err = r.removeNoted(ctx, t)
-		case t.kind == directory.KindChannel:
-			channels = append(channels, t.id())
+		case noted[i]:
+			err = r.removeNoted(short, t)
+		case r.done.take(t.key()):
+			err = r.removeAgain(ctx, t)
 		case t.kind == directory.KindAccount:
 			err = r.channels.DropAccount(ctx, t.id().Account)
+		case t.kind == directory.KindChannel:
+			channels = append(channels, t.id())
 		case t.kind == directory.KindHandler:
-			err = r.channels.DropHandler(ctx, t.id(), t.name, dispatch.Groups(t.name)...)
+			handlers = append(handlers, t.handler())
 		}
 		if err != nil {
-			return t.inTheWay(outside, err)
+			return t.inTheWay(ctx, err)
 		}
 	}
-	if len(channels) == 0 {
-		return nil
+	if len(channels) > 0 {
+		err = r.channels.Drop(ctx, channels...)
 	}
-	if err := r.channels.Drop(ctx, channels...); err != nil {
-		return made[0].inTheWay(outside, err)
+	if len(handlers) > 0 {
+		err = errors.Join(err, r.channels.DropHandlers(ctx, handlers...))
 	}
-	return nil
+	return err
 }
 
-// inTheWay says why something cannot be created yet.
-func (t rest) inTheWay(outside context.Context, err error) error {
-	what := t.kind.String() + " " + strconv.Quote(cmp.Or(t.name, t.account))
-	switch {
-	case outside.Err() != nil:
-		return err
-	case errors.Is(err, context.DeadlineExceeded):
-		return gatehouse.Errorf(gatehouse.Conflict, "a former %s is still being deleted; try again in a moment", what)
+// notedOf tells which of those being created have a note to do with them.
+func (r *remover) notedOf(ctx context.Context, made []rest) ([]bool, error) {
+	all := make([]bool, len(made))
+	var known map[string]bool
+	if len(made) > manyMade { // most probably there is none of any
+		rows, err := r.notes(ctx, made[0].account+"/")
+		if err != nil {
+			return nil, err
+		}
+		known = make(map[string]bool, len(rows))
+		for _, row := range rows {
+			known[row.Key] = true
+		}
 	}
-	return gatehouse.Wrap(gatehouse.KindOf(err), err, "what is left of a former "+what+" cannot be removed: "+err.Error())
+	for i, t := range made {
+		if known != nil && t.kind != directory.KindAccount {
+			all[i] = known[t.key()]
+			continue
+		}
+		rows, err := r.noted(ctx, t)
+		if err != nil {
+			return nil, err
+		}
+		all[i] = len(rows) > 0
+	}
+	return all, nil
 }
 
 // noted returns the notes that are done with when a rest is removed: its own,
@@ -257,7 +182,7 @@ func (r *remover) run(ctx context.Context) error {
 	for {
 		var again <-chan time.Time
 		if !r.removeAll(ctx) {
-			again = time.After(removeAgain)
+			again = time.After(restAgain)
 		}
 		select {
 		case <-ctx.Done():
@@ -274,6 +199,9 @@ func (r *remover) removeAll(ctx context.Context) bool {
 	for _, row := range all {
 		if ctx.Err() != nil {
 			return false
+		}
+		if !bytes.Equal(row.Value, r.mine) {
+			continue
 		}
 		t, ok := parseRest(row.Key)
 		if !ok {
@@ -311,33 +239,36 @@ func (r *remover) removeNoted(ctx context.Context, t rest) error {
 // remove removes a rest and its notes, while the lease is held. The handlers
 // concerned have stopped by then.
 func (r *remover) remove(ctx context.Context, t rest, noted []engine.TableRow) error {
-	if t.kind != directory.KindEndpoint {
-		if err := r.follower.settle(ctx); err != nil {
-			return err
-		}
-	}
-	var err error
-	id := t.id()
-	switch t.kind {
-	case directory.KindAccount:
-		err = errors.Join(r.inboxes.DeleteAccount(ctx, id.Account), r.channels.DropAccount(ctx, id.Account))
-	case directory.KindEndpoint:
-		err = r.inboxes.Delete(ctx, inbox.Key{Account: id.Account, Endpoint: gatehouse.EndpointName(t.name)})
-	case directory.KindChannel:
-		err = r.channels.Drop(ctx, id)
-	case directory.KindHandler:
-		err = r.channels.DropHandler(ctx, id, t.name, dispatch.Groups(t.name)...)
-	}
-	if err != nil {
+	if err := r.removeAgain(ctx, t); err != nil {
 		return err
 	}
-	if t.kind != directory.KindEndpoint {
-		r.gate.Forget(id)
-	}
+	r.done.add(t)
 	changes := make([]engine.Change, len(noted))
 	for i := range noted {
 		changes[i] = engine.Change{Key: noted[i].Key, If: engine.If(noted[i].Revision)}
 	}
-	_, err = r.engine.Table(restTable).Update(ctx, changes...)
+	_, err := r.engine.Table(restTable).Update(ctx, changes...)
+	return err
+}
+
+// removeAgain removes a rest, whatever there is of it.
+func (r *remover) removeAgain(ctx context.Context, t rest) error {
+	id := t.id()
+	if t.kind == directory.KindEndpoint {
+		return r.inboxes.Delete(ctx, inbox.Key{Account: id.Account, Endpoint: gatehouse.EndpointName(t.name)})
+	}
+	err := r.follower.settle(ctx)
+	if err != nil {
+		return err
+	}
+	switch t.kind {
+	case directory.KindAccount:
+		err = errors.Join(r.inboxes.DeleteAccount(ctx, id.Account), r.channels.DropAccount(ctx, id.Account))
+	case directory.KindChannel:
+		err = r.channels.Drop(ctx, id)
+	case directory.KindHandler:
+		err = r.channels.DropHandlers(ctx, t.handler())
+	}
+	r.gate.Forget(id)
 	return err
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -186,12 +187,7 @@ func TestRestIsRemoved(t *testing.T) {
 
 			a = openAt(t, data)
 			serveIt(t, a)
-			for notes := 1; notes > 0; {
-				rows, err := a.remover.notes(t.Context(), "")
-				must(t, err)
-				notes = len(rows)
-				<-time.After(time.Millisecond)
-			}
+			waitRemoved(t, a)
 			want := without(before, c.gone...)
 			if len(c.gone) > 0 && len(want) == len(before) {
 				t.Fatalf("nothing of %q was there: %q", c.gone, before)
@@ -210,6 +206,61 @@ func TestRestIsRemoved(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// waitRemoved waits until nothing is left to remove.
+func waitRemoved(t *testing.T, a *App) {
+	t.Helper()
+	for {
+		rows, err := a.remover.notes(t.Context(), "")
+		must(t, err)
+		if len(rows) == 0 {
+			return
+		}
+		<-time.After(time.Millisecond)
+	}
+}
+
+// TestLatePut says that what comes to an inbox behind its removal, having been
+// on its way before, is not in the next one of its name.
+func TestLatePut(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]directory.Change{
+		"endpoint": {Kind: directory.KindEndpoint, Name: "Pump-7"},
+		"account":  {Kind: directory.KindAccount, Name: "Acme"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a := openAt(t, t.TempDir())
+			serveIt(t, a)
+			for range 2 {
+				furnish(t, a)
+				_, err := a.Directory.Update(t.Context(), "acme", c)
+				must(t, err)
+				waitRemoved(t, a)
+				late := engine.Record{Stream: pump.String(), Queue: true, Data: record.Append(nil, &gatehouse.Message{ID: "late", Type: "t"})}
+				must(t, a.commit.Do(t.Context(), a.Inboxes.Shard(pump), &engine.Op{Records: []engine.Record{late}}))
+				_, err = a.Directory.Apply(t.Context(), acme(), false)
+				must(t, err)
+				if s, err := a.Inboxes.Stats(t.Context(), pump); err != nil || s.Active != 0 {
+					t.Errorf("the new inbox holds %d, %v", s.Active, err)
+				}
+			}
+		})
+	}
+}
+
+func TestDoneSet(t *testing.T) {
+	t.Parallel()
+	var s doneSet
+	for i := range maxDone + 100 {
+		s.add(rest{kind: directory.KindEndpoint, account: "a", name: strconv.Itoa(i)})
+		s.add(rest{kind: directory.KindChannel, account: "a", name: strconv.Itoa(i)})
+	}
+	last := rest{kind: directory.KindEndpoint, account: "a", name: strconv.Itoa(maxDone + 99)}.key()
+	if len(s.keys) != maxDone || !s.take(last) || s.take(last) || len(s.keys) != maxDone-1 {
+		t.Errorf("%d are remembered", len(s.keys))
 	}
 }
 
@@ -253,7 +304,7 @@ func TestCreationClears(t *testing.T) {
 }
 
 // TestNoteOfWhatExists says that a note of something that exists does nothing,
-// as when its deletion failed.
+// as when its deletion failed; nor does one of another environment.
 func TestNoteOfWhatExists(t *testing.T) {
 	t.Parallel()
 	a := openAt(t, t.TempDir())
@@ -268,11 +319,26 @@ func TestNoteOfWhatExists(t *testing.T) {
 		if got, ok := parseRest(r.key()); !ok || got != r {
 			t.Errorf("key %q is that of %+v", r.key(), got)
 		}
-		_, err := a.Engine.Table(restTable).Update(t.Context(), engine.Change{Key: r.key(), Value: []byte{1}})
+		_, err := a.Engine.Table(restTable).Update(t.Context(), engine.Change{Key: r.key(), Value: a.remover.mine})
 		must(t, err)
 	}
 	if !a.remover.removeAll(t.Context()) {
 		t.Error("it failed")
+	}
+	other := rest{kind: directory.KindAccount, account: "acme"}
+	must(t, a.Directory.Delete(t.Context(), "acme", directory.KindAccount, "acme", 0))
+	_, err := a.Engine.Table(restTable).Update(t.Context(), engine.Change{Key: other.key(), Value: []byte("\x01elsewhere")})
+	must(t, err)
+	rows, err := a.remover.notes(t.Context(), "")
+	must(t, err)
+	for _, row := range rows {
+		if row.Key != other.key() { // those from above
+			_, err := a.Engine.Table(restTable).Update(t.Context(), engine.Change{Key: row.Key})
+			must(t, err)
+		}
+	}
+	if !a.remover.removeAll(t.Context()) {
+		t.Error("it failed at a note of another environment")
 	}
 	wantLeft(t, a, before)
 	for _, key := range []string{"", "acme", "acme/nothing/x", "acme/route/x/y/z"} {

@@ -48,13 +48,23 @@ func (s *Set) DropAccount(ctx context.Context, a gatehouse.AccountName) error {
 	return s.drop(ctx, r, gone)
 }
 
-// DropHandler removes all that is kept of a handler of a channel: its dead
-// letters, and the cursors and marks of the consumer groups in which it worked.
-func (s *Set) DropHandler(ctx context.Context, id ID, handler string, groups ...string) error {
-	r := rest{logs: []string{id.deadStream(handler)}}
-	for _, g := range groups {
-		r.rows = append(r.rows, engine.Row{Key: cursorKey(id, g)})
-		r.prefixes = append(r.prefixes, markGroup(id, g))
+// A Handler is a handler of a channel, and the consumer groups in which it works.
+type Handler struct {
+	Channel ID
+	Name    string
+	Groups  []string
+}
+
+// DropHandlers removes all that is kept of handlers: their dead letters, and the
+// cursors and marks of their groups.
+func (s *Set) DropHandlers(ctx context.Context, all ...Handler) error {
+	var r rest
+	for _, h := range all {
+		r.logs = append(r.logs, h.Channel.deadStream(h.Name))
+		for _, g := range h.Groups {
+			r.rows = append(r.rows, engine.Row{Key: cursorKey(h.Channel, g)})
+			r.prefixes = append(r.prefixes, markGroup(h.Channel, g))
+		}
 	}
 	return s.drop(ctx, r, nil)
 }

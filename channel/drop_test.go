@@ -125,13 +125,13 @@ func TestDrop(t *testing.T) {
 	r.wantKept(nil, all...)
 }
 
-func TestDropHandler(t *testing.T) {
+func TestDropHandlers(t *testing.T) {
 	t.Parallel()
 	r := start(t)
 	r.furnish(telemetry)
 	r.furnish(longer)
 	before := r.kept(all...)
-	r.must(r.DropHandler(context.Background(), telemetry, "H", "$handler/H", "$dead/H"))
+	r.must(r.DropHandlers(context.Background(), channel.Handler{Channel: telemetry, Name: "H", Groups: []string{"$handler/H", "$dead/H"}}))
 	stream := telemetry.String()
 	gone := []string{"cursor/" + stream + "/$handler/h", "mark/" + stream + "/$handler/h/3", "log " + stream + "/$dead/h"}
 	for _, kept := range gone {
