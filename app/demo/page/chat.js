@@ -46,11 +46,26 @@ function start(endpoint, me) {
         received: Date.now(), deliveries: d.deliveryCount, sequence: d.sequence,
       });
     }
-    await door.complete(d);
     const m = find(d.id);
-    if (d.type === "chat.message" && m && !m.completed) {
-      keep({ ...m, completed: Date.now() });
+    if (d.type === "chat.message" && !m.told) {
       post("chat.read", { sequence: d.sequence, deliveries: d.deliveryCount, received: m.received }, d.id);
+      keep({ ...m, told: true });
+    }
+    await settle(d);
+    if (d.type === "chat.message") keep({ ...find(d.id), completed: Date.now() });
+  };
+
+  // settle acknowledges a delivery. Without an answer nobody knows whether it
+  // was taken: it is tried again. If the lock is lost the message is either gone
+  // from the inbox, or comes again.
+  const settle = async (d) => {
+    for (;;) {
+      try {
+        return await door.complete(d);
+      } catch (e) {
+        if (e.refused) return;
+        await pause(500);
+      }
     }
   };
 

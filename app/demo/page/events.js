@@ -37,29 +37,31 @@ export class Events {
     };
   }
 
-  // send resolves once the message is stored for good. An error that says
-  // why it was refused is final; an answer that does not come is not.
+  // send resolves once the message is stored for good.
   async send(event) {
-    const r = await this.fetch("POST", `publishers/${this.endpoint}/messages`, "send", JSON.stringify(event), {
+    const answer = await this.ask("POST", `publishers/${this.endpoint}/messages`, "send", JSON.stringify(event), {
       "Content-Type": "application/cloudevents+json", "Accept": "application/json",
     });
-    const answer = await r.json();
-    if (r.ok) return answer;
-    const e = new Error(answer.detail ?? answer.title);
-    e.refused = r.status < 500 && r.status !== 401 && r.status !== 429;
-    throw e;
+    return answer.json();
   }
 
   async complete(delivery) {
-    const r = await this.fetch("DELETE", `inboxes/${this.endpoint}/messages/${encodeURIComponent(delivery.id)}/${delivery.lockToken}`, "listen");
-    if (!r.ok && r.status !== 404 && r.status !== 410) throw new Error(r.statusText); // without a lock it comes again
+    await this.ask("DELETE", `inboxes/${this.endpoint}/messages/${encodeURIComponent(delivery.id)}/${delivery.lockToken}`, "listen");
   }
 
-  async fetch(method, path, right, body, headers) {
-    const ask = () => fetch(`/demo/${path}`, { method, body, headers: { ...headers, Authorization: this.tokens[right] } });
-    const r = await ask();
-    if (r.status !== 401) return r;
-    this.tokens = await token(this.endpoint); // the old ones have expired
-    return ask();
+  // ask makes a request. An error that says why it was refused is final; an
+  // answer that does not come is not.
+  async ask(method, path, right, body, headers) {
+    const request = () => fetch(`/demo/${path}`, { method, body, headers: { ...headers, Authorization: this.tokens[right] } });
+    let r = await request();
+    if (r.status === 401) {
+      this.tokens = await token(this.endpoint); // the old ones have expired
+      r = await request();
+    }
+    if (r.ok) return r;
+    const problem = await r.json();
+    const e = new Error(problem.detail ?? problem.title);
+    e.refused = r.status < 500 && r.status !== 401 && r.status !== 429;
+    throw e;
   }
 }

@@ -32,16 +32,19 @@ export class SignalR {
     }
   }
 
-  // send resolves once the message is stored for good. An error that says
-  // why it was refused is final; a connection that is lost is not.
-  async send(event) {
+  // send resolves once the message is stored for good.
+  send(event) { return this.invoke("Send", event); }
+
+  complete(delivery) { return this.invoke("Complete", delivery.lockToken); }
+
+  // invoke calls a method of the hub. An error that says why it was refused is
+  // final; a connection that is lost is not.
+  async invoke(method, argument) {
     try {
-      return await this.hub.invoke("Send", event);
+      return await this.hub.invoke(method, argument);
     } catch (e) {
       e.refused = this.hub.state === signalR.HubConnectionState.Connected;
       throw e;
     }
   }
-
-  complete(delivery) { return this.hub.invoke("Complete", delivery.lockToken); }
 }
