@@ -146,7 +146,7 @@ func startDemo(t *testing.T) (p *process, base string) {
 	}
 	p = &process{data: t.TempDir(), args: []string{"--demo"}, more: []string{
 		"GATEHOUSE_LOG_LEVEL=debug",
-		"GATEHOUSE_LISTENERS=[{adapter: https, address: '127.0.0.1:0'}, {adapter: http, address: '" + address + "'}]",
+		"GATEHOUSE_LISTENERS=[{adapter: https, address: '127.0.0.1:0'}, {adapter: http, address: '" + address + "'}, {adapter: amqp, address: '127.0.0.1:0'}, {adapter: mqtt, address: '127.0.0.1:0'}]",
 	}}
 	if err := p.start(); err != nil {
 		t.Fatal(err)
