@@ -93,6 +93,7 @@ func TestMalformed(t *testing.T) {
 		"a packet that is too large":   {append(bytes.Clone(good), 0x30, 0xff, 0xff, 0xff, 0x7f), []byte{0x20}},
 		"QoS 3":                        {append(bytes.Clone(good), 0x36, 6, 0, 1, 'x', 0, 1, 0), []byte{0x20}},
 		"a property twice":             {append(bytes.Clone(good), 0x30, 8, 0, 1, 'x', 4, 1, 0, 1, 0), []byte{0x20}},
+		"a subscription identifier":    {append(bytes.Clone(good), 0x30, 6, 0, 1, 'x', 2, 0x0b, 1), []byte{0x20}},
 		"packet identifier 0":          {append(bytes.Clone(good), 0x32, 6, 0, 1, 'x', 0, 0, 0), []byte{0x20}},
 		"an acknowledgement of no one": {append(bytes.Clone(good), 0x40, 2, 0, 0), []byte{0x20}},
 	} {
@@ -148,17 +149,21 @@ func TestFloods(t *testing.T) {
 	subscribe := (&mqtt.Subscribe{PacketID: 1, Filters: []mqtt.Filter{{Topic: "inbox", QoS: 1}, {Topic: "other/#"}}}).Append(nil, mqtt.Version5)
 	ping := (&mqtt.Ping{Type: mqtt.TypePingReq}).Append(nil)
 	connect := connectOf(s.login(adaptertest.Receiver))
-	for name, packet := range map[string][]byte{"SUBSCRIBE": subscribe, "PINGREQ": ping} {
+	flood := map[string][]byte{"SUBSCRIBE": subscribe, "PINGREQ": ping}
+	for _, kind := range []mqtt.Type{mqtt.TypePubRec, mqtt.TypePubRel} {
+		flood[kind.String()] = (&mqtt.Ack{Type: kind, PacketID: 1}).Append(nil, mqtt.Version5)
+	}
+	for name, packet := range flood {
 		nc := s.dial()
 		_, err := nc.Write((&mqtt.Connect{Version: mqtt.Version5, CleanStart: true, ClientID: name, UserName: connect.Username, Password: connect.Password}).Append(nil))
 		s.must(err)
-		flood := bytes.Repeat(packet, 64<<10/len(packet))
+		many := bytes.Repeat(packet, 64<<10/len(packet))
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
 		sent := 0
 		for sent < 64<<20 {
 			s.must(nc.SetWriteDeadline(time.Now().Add(300 * time.Millisecond)))
-			n, err := nc.Write(flood)
+			n, err := nc.Write(many)
 			sent += n
 			if err != nil {
 				break // the gateway reads no more
@@ -199,6 +204,35 @@ func TestManyFilters(t *testing.T) {
 	}
 	if _, err := p.subscribe(s.ctx, 1, filters...); codeOf(err) != mqtt.ProtocolError {
 		t.Errorf("%d filters: %v", len(filters), err)
+	}
+}
+
+// A message at QoS 2 counts once against the receive maximum, and one that is
+// sent again not at all.
+func TestWindow(t *testing.T) {
+	t.Parallel()
+	c := &connection{v5: true, state: &session{}, serving: &serving{Adapter: New(Options{Window: 4})}}
+	c.room.L = &c.mu
+	for id := range uint16(4) {
+		p := &mqtt.Publish{QoS: 2, PacketID: id + 1}
+		if why := c.window(p); why != nil {
+			t.Fatalf("message %d: %s", p.PacketID, why.text)
+		}
+		if repeated, _ := c.repeated(p); repeated {
+			t.Fatalf("message %d is not the first", p.PacketID)
+		}
+		c.acks.push(ack{id: p.PacketID, qos: p.QoS})
+	}
+	if why := c.window(&mqtt.Publish{QoS: 2, PacketID: 1, Dup: true}); why != nil {
+		t.Errorf("again: %s", why.text)
+	}
+	if why := c.window(&mqtt.Publish{QoS: 0}); why != nil {
+		t.Errorf("QoS 0: %s", why.text)
+	}
+	for _, p := range []*mqtt.Publish{{QoS: 2, PacketID: 5}, {QoS: 1, PacketID: 5}} {
+		if why := c.window(p); why == nil || why.code != mqtt.ReceiveMaximumExceeded {
+			t.Errorf("one more at QoS %d: %+v", p.QoS, why)
+		}
 	}
 }
 

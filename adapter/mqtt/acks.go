@@ -25,8 +25,12 @@ type acks struct {
 	queue []ack
 	head  int
 	bytes int // of messages under way
-	taken int // of the client's window: at QoS 1 and 2 under way
+	taken int // of the client's window, beside what its session holds
 }
+
+// takes reports whether the message takes a place of the client's window. At
+// QoS 2 the packet id, which the session holds, does.
+func (e *ack) takes() bool { return e.qos == 1 || e.qos == 2 && e.own }
 
 // maxAcks is how long a queue may be to be used again.
 const maxAcks = 256
@@ -41,7 +45,7 @@ func (a *acks) push(e ack) {
 	}
 	a.queue = append(a.queue, e)
 	a.bytes += e.size
-	if e.qos > 0 {
+	if e.takes() {
 		a.taken++
 	}
 }
@@ -62,7 +66,7 @@ func (a *acks) pop() (e ack, ok bool) {
 		}
 	}
 	a.bytes -= e.size
-	if e.qos > 0 {
+	if e.takes() {
 		a.taken--
 	}
 	return e, true

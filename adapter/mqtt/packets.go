@@ -109,8 +109,10 @@ func (c *connection) first(h mqtt.Header, body []byte) *cause {
 func (c *connection) ack(a *mqtt.Ack) {
 	switch a.Type {
 	case mqtt.TypePubRel:
+		c.waitToAnswer()
 		c.pubrel(a.PacketID)
 	case mqtt.TypePubRec:
+		c.waitToAnswer()
 		c.pubrec(a)
 	default:
 		c.puback(a)
@@ -228,6 +230,7 @@ func (c *connection) goodbye(d *mqtt.Disconnect) *cause {
 
 // renewProof deals with AUTH: a new proof for the same rights.
 func (c *connection) renewProof(a *mqtt.Auth) *cause {
+	c.waitToAnswer()
 	p := &a.Properties
 	if c.method == "" || a.Code != mqtt.Reauthenticate || p.AuthMethod != c.method {
 		return &cause{code: mqtt.ProtocolError, text: "AUTH is for clients that named method " + methodSAS + " when they connected, to authenticate again with it"}

@@ -15,6 +15,9 @@ const maxUnderWay = 16 << 20
 // publish takes a message in. It waits only while too much is under way, never
 // for a commit.
 func (c *connection) publish(p *mqtt.Publish) *cause {
+	if p.Properties.SubscriptionID != 0 { // 3.3.4-6
+		return &cause{code: mqtt.ProtocolError, text: "a message from a client has no subscription identifier"}
+	}
 	if why := c.alias(p); why != nil {
 		return why
 	}
@@ -109,11 +112,13 @@ func markRetained(m *gatehouse.Message) {
 func (c *connection) window(p *mqtt.Publish) *cause {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	over := func() bool { return p.QoS > 0 && c.acks.taken+len(c.state.held) >= c.options.Window }
+	_, again := c.state.held[p.PacketID]
+	counts := p.QoS == 1 || p.QoS == 2 && !again
+	over := func() bool { return counts && c.acks.taken+len(c.state.held) >= c.options.Window }
 	if over() && c.v5 {
 		return &cause{code: mqtt.ReceiveMaximumExceeded, text: "more messages are unacknowledged than the receive maximum allows"}
 	}
-	if len(c.state.held) >= c.options.Window {
+	if counts && len(c.state.held) >= c.options.Window {
 		return &cause{code: mqtt.ReceiveMaximumExceeded, text: "too many messages at QoS 2 were not released"}
 	}
 	for c.cause == nil && (over() || c.acks.bytes > maxUnderWay || c.acks.len() > 2*c.options.Window || c.out.bytes() > maxOut) {
