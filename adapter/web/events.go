@@ -100,6 +100,9 @@ type stream struct {
 // stream opens a stream and serves it.
 func (v *serving) stream(w http.ResponseWriter, r *http.Request) {
 	last, err := lastEvent(r)
+	if err == nil && r.ContentLength != 0 { // it could hold the connection for ever
+		err = gatehouse.Errorf(gatehouse.Invalid, "this request has no body")
+	}
 	if err == nil {
 		err = v.admit()
 	}

@@ -119,9 +119,13 @@ func (c *socket) run() {
 // errGone says that there is nobody to tell.
 var errGone = errors.New("the client is gone")
 
-// read takes what the client says until it is gone.
+// read takes what the client says until it is gone. It waits while a client that
+// does not read has many answers to come: more than deliveries alone can be.
 func (c *socket) read() error {
 	for {
+		if !c.out.wait(c.ctx, 2*c.options.WindowBytes) {
+			return errGone
+		}
 		kind, text, err := c.ws.Read(c.ctx)
 		if err != nil {
 			return errGone
@@ -184,6 +188,11 @@ func (c *socket) ask() {
 func (c *socket) pass(d *inbox.Delivery) bool {
 	if !c.out.wait(c.ctx, c.options.WindowBytes) {
 		return false
+	}
+	select {
+	case <-c.over: // it is not to have it any more
+		return false
+	default:
 	}
 	text := append([]byte(nil), `{"op":"delivery","delivery":`...)
 	return c.out.put(append(appendDelivery(text, d), '}'))

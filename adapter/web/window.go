@@ -235,6 +235,8 @@ func (s *session) show(d *inbox.Delivery) []gatehouse.Offset {
 		case lock == d.Lock:
 			h.shown = true
 			s.held[lock] = h
+		case h.sequence == d.Sequence: // came again: that lock is lost
+			s.forget(lock)
 		case h.shown:
 			given = append(given, h.sequence)
 		}
