@@ -233,7 +233,8 @@ func (s *Session) watchExpiry() {
 }
 
 // Reauthenticate replaces the session's proof by a fresh one for the same party and
-// rights, so that a connection outlives its first token.
+// rights, so that a connection outlives its first token. A proof that is wrong
+// leaves the session as it is; one that was taken away meanwhile ends it.
 func (s *Session) Reauthenticate(ctx context.Context, credentials ...auth.Credentials) error {
 	if err := s.Err(); err != nil {
 		return err
@@ -249,7 +250,12 @@ func (s *Session) Reauthenticate(ctx context.Context, credentials ...auth.Creden
 	s.adopt(proofs)
 	s.mu.Unlock()
 	s.watchExpiry()
-	return s.gate.standing(s)
+	// A change since the proof was checked did not see the session stand on it.
+	if err := s.gate.standing(s); err != nil {
+		s.end(err)
+		return err
+	}
+	return nil
 }
 
 // standing reports why s may not go on, or nil, by the present snapshot.

@@ -19,6 +19,7 @@ import (
 	"github.com/gatehouse/gatehouse/inbox"
 	"github.com/gatehouse/gatehouse/restrict"
 	"github.com/gatehouse/gatehouse/rule"
+	"github.com/gatehouse/gatehouse/sas"
 )
 
 // TestEnds takes away, one by one, what a session stands on. Each session that
@@ -341,4 +342,39 @@ func TestSendWhileRenewing(t *testing.T) {
 		}
 	}
 	renewing.Wait()
+}
+
+// A rotating authenticator has a key rotated out just after it proved somebody.
+type rotating struct {
+	auth.Authenticator
+	rotate func()
+}
+
+func (a rotating) Authenticate(ctx context.Context, r *auth.Request) (gatehouse.Identity, error) {
+	id, err := a.Authenticator.Authenticate(ctx, r)
+	if err == nil {
+		a.rotate()
+	}
+	return id, err
+}
+
+// TestRotatedWhileRenewing rotates a key out while a session is renewed with it:
+// nobody looks at the session again, so it must end.
+func TestRotatedWhileRenewing(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	a := attempt(sender, gatehouse.RightSend)
+	a.Credentials = []auth.Credentials{auth.SAS{Token: sas.Sign(account+"/endpoints/"+sender, adaptertest.Policy, adaptertest.PolicyKey(), time.Now().Add(time.Hour))}}
+	s := r.open(a)
+	r.Gate.Auth = rotating{r.Gate.Auth, func() {
+		if _, err := r.Directory.Rotate(context.Background(), account, sender, gatehouse.PolicySend, directory.Primary); err != nil {
+			t.Error(err)
+		}
+	}}
+	if err := s.Reauthenticate(context.Background(), token(sender, time.Now().Add(time.Hour))); !errors.Is(err, gatehouse.Revoked) {
+		t.Fatalf("renewed: %v", err)
+	}
+	if !errors.Is(s.Err(), gatehouse.Revoked) {
+		t.Errorf("the session goes on: %v", s.Err())
+	}
 }
