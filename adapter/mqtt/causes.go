@@ -76,7 +76,7 @@ func (c *connection) close() {
 	for c.acks.len() > 0 && !c.out.broken {
 		c.room.Wait()
 	}
-	if c.state != nil {
+	if c.greeted {
 		c.sayGoodbye()
 	}
 	_ = c.nc.SetWriteDeadline(time.Now().Add(farewell)) // for what is being written

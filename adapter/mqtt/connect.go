@@ -87,7 +87,7 @@ func (c *connection) admitClient(p *mqtt.Connect) (*mqtt.ConnAck, error) {
 		answer.Properties.AssignedClientID = client
 	}
 	key := clientKey{party{gatehouse.Fold(id.Account), gatehouse.Fold(id.Endpoint)}, client}
-	state, present, err := c.options.Sessions.claim(ctx, c, key, p.CleanStart)
+	state, present, err := c.options.Sessions.claim(ctx, c, key, p.CleanStart, id.Rights.Has(gatehouse.RightListen))
 	if err != nil {
 		c.disinherit()
 		s.Close()
@@ -202,6 +202,7 @@ func (c *connection) accept(p *mqtt.Connect, a *mqtt.ConnAck) {
 	}
 	c.mu.Lock()
 	c.put(a)
+	c.greeted = true
 	c.resume()
 	c.mu.Unlock()
 	c.unwatch = c.session.AfterDone(c.expelled)

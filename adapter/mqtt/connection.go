@@ -51,6 +51,7 @@ type connection struct {
 	mu        sync.Mutex
 	room      sync.Cond // something was finished or written
 	cause     *cause    // why the connection ends; nil: it does not
+	greeted   bool      // CONNACK let the client in
 	closed    bool      // goodbye was said, or there is nobody to say it to
 	ended     bool      // nothing new is begun
 	acks      acks

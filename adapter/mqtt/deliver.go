@@ -50,6 +50,9 @@ func (c *connection) free() int {
 func (c *connection) arm(f *feed) {
 	c.mu.Lock()
 	n := min(c.free(), maxTake)
+	if n <= 0 && c.out.bytes() > maxOut {
+		c.out.awaited = true
+	}
 	if !f.on || f.busy || f.paused || n <= 0 || c.cause != nil || c.ended {
 		c.mu.Unlock()
 		return

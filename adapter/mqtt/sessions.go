@@ -65,9 +65,10 @@ type unacked struct {
 }
 
 // claim makes c the owner of its client's session: of the one there is, or
-// without one or with clean of a new one. It reports whether there was one. A
-// connection that has it is ended, and given until ctx is done to leave.
-func (all *Sessions) claim(ctx context.Context, c *connection, key clientKey, clean bool) (s *session, present bool, err error) {
+// without one or with clean of a new one. It reports whether there was one. One
+// with subscriptions ends if its client does not listen any more. A connection
+// that has it is ended, and given until ctx is done to leave.
+func (all *Sessions) claim(ctx context.Context, c *connection, key clientKey, clean, listens bool) (s *session, present bool, err error) {
 	for {
 		var old *will
 		all.mu.Lock()
@@ -90,7 +91,7 @@ func (all *Sessions) claim(ctx context.Context, c *connection, key clientKey, cl
 			all.unkeep(s)
 			old, s.will = s.will, nil
 		}
-		present = s != nil && !clean
+		present = s != nil && !clean && (listens || len(s.subscriptions) == 0)
 		if !present {
 			s = &session{key: key}
 		}

@@ -36,6 +36,7 @@ type output struct {
 	once    *atMostOnce
 	writing bool
 	broken  bool // nothing more can be written
+	awaited bool // a feed takes no messages until there is less
 }
 
 // An atMostOnce is the deliveries at QoS 0, which are completed when they are
@@ -109,9 +110,24 @@ func (c *connection) write() {
 			c.breakOff(err)
 		}
 		c.room.Broadcast()
+		c.goOn()
 	}
 	c.out.writing = false
 	c.room.Broadcast()
+}
+
+// goOn has messages taken again if that has waited for room in what is to be
+// written; c.mu is held, but not meanwhile.
+func (c *connection) goOn() {
+	if !c.out.awaited || c.out.bytes() > maxOut {
+		return
+	}
+	c.out.awaited = false
+	c.mu.Unlock()
+	for i := range c.feeds {
+		c.arm(&c.feeds[i])
+	}
+	c.mu.Lock()
 }
 
 // written completes the deliveries at QoS 0 that were written.

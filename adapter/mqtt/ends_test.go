@@ -1,0 +1,131 @@
+package mqttadapter
+
+import (
+	"bytes"
+	"context"
+	"net"
+	"runtime"
+	"testing"
+
+	"github.com/gatehouse/gatehouse"
+	"github.com/gatehouse/gatehouse/adapter/adaptertest"
+	"github.com/gatehouse/gatehouse/auth"
+	"github.com/gatehouse/gatehouse/auth/secret"
+	"github.com/gatehouse/gatehouse/directory"
+	"github.com/gatehouse/gatehouse/mqtt"
+
+	"github.com/eclipse/paho.golang/packets"
+)
+
+// A gated authenticator lets nobody through before it may.
+type gated struct {
+	auth.Authenticator
+	asked, open chan struct{}
+}
+
+func (g *gated) Authenticate(ctx context.Context, r *auth.Request) (gatehouse.Identity, error) {
+	select {
+	case g.asked <- struct{}{}:
+	default:
+	}
+	<-g.open
+	return g.Authenticator.Authenticate(ctx, r)
+}
+
+// A client that is being let in when the gateway stops is sent no DISCONNECT
+// before its CONNACK, and both ends of it keep out of each other's way.
+func TestStopWhileConnecting(t *testing.T) {
+	t.Parallel()
+	g := &gated{asked: make(chan struct{}, 1), open: make(chan struct{})}
+	w := adaptertest.NewWorld(t, newEngine, func(k auth.Keys) auth.Authenticator {
+		g.Authenticator = secret.New(k)
+		return g
+	})
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	served := make(chan error, 1)
+	go func() { served <- New(Options{}).Serve(ctx, ln, w.Gate) }()
+	s := &site{TB: t, world: w, address: ln.Addr().String(), ctx: t.Context()}
+	c := connectOf(s.login(adaptertest.Sender))
+	nc := s.dial()
+	_, err = nc.Write((&mqtt.Connect{Version: mqtt.Version5, CleanStart: true, ClientID: "x", UserName: c.Username, Password: c.Password}).Append(nil))
+	s.must(err)
+	<-g.asked
+	stop()
+	if said := s.closes(nc); len(said) > 0 {
+		t.Errorf("it was told %x", said)
+	}
+	close(g.open)
+	s.must(<-served)
+}
+
+// connection returns the gateway's end of the only session there is.
+func (all *Sessions) connection() *connection {
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	for _, s := range all.byClient {
+		return s.owner
+	}
+	return nil
+}
+
+// Messages go on coming to a client whose last acknowledgement came when much
+// waited to be written to it.
+func TestFullOutput(t *testing.T) {
+	t.Parallel()
+	all := new(Sessions)
+	s := newSite(t, Options{Sessions: all, Deliveries: 1})
+	p := s.subscribed(1, nil)
+	s.give(&gatehouse.Message{Body: []byte("a")})
+	d := s.expect(p, "a")
+	s.must(p.ping(s.ctx))
+
+	c := all.connection()
+	c.mu.Lock()
+	for c.out.writing {
+		c.room.Wait()
+	}
+	c.out.writing = true // the client does not read
+	buf := c.buffer()
+	*buf = append(*buf, bytes.Repeat((&mqtt.Ping{Type: mqtt.TypePingResp}).Append(nil), maxOut/2+1)...)
+	c.mu.Unlock()
+	s.puback(p, d)
+	s.give(&gatehouse.Message{Body: []byte("b")})
+	c.mu.Lock()
+	for c.unsettled > 0 {
+		c.mu.Unlock()
+		runtime.Gosched()
+		c.mu.Lock()
+	}
+	c.mu.Unlock()
+	c.arm(&c.feeds[0]) // as the reader does
+	c.mu.Lock()
+	c.out.writing = false
+	c.kick()
+	c.mu.Unlock()
+	s.expect(p, "b")
+}
+
+// A session with subscriptions that its client has no right to any more ends:
+// the client learns so when it subscribes again, and may go on sending.
+func TestResumeWithoutListening(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, Options{})
+	p := s.subscribed(1, lasting("one"))
+	s.must(p.send(&packets.Disconnect{Properties: &packets.Properties{}}))
+	s.ended(p)
+	s.must(s.world.Directory.Revoke(s.ctx, adaptertest.Account, adaptertest.Receiver, directory.Revoked{Listen: true}))
+	p, ack := s.join(adaptertest.Receiver, lasting("one"))
+	if ack.SessionPresent {
+		t.Error("the session is there")
+	}
+	if codes, err := p.subscribe(s.ctx, 1, topicInbox); err != nil || mqtt.Code(codes[0]) != mqtt.NotAuthorized {
+		t.Fatalf("SUBACK %v, %v", codes, err)
+	}
+	if code := s.publish(p, 1, "a"); code != mqtt.Success {
+		t.Errorf("PUBACK %v", code)
+	}
+}
