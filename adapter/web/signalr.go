@@ -104,13 +104,17 @@ func (v *hubs) refusal(err error) *signalr.Refusal {
 }
 
 // shownBy tells one proof from another without keeping it. Clients show the
-// same in a header or in the query, as the request allows.
+// same in a header or in the query, as the request allows, and perhaps a
+// certificate.
 func shownBy(r *http.Request) *[sha256.Size]byte {
 	text := r.Header.Get("Authorization")
 	if scheme, token, _ := strings.Cut(text, " "); strings.EqualFold(scheme, "Bearer") {
 		text = token
 	}
 	sum := sha256.Sum256([]byte(cmp.Or(text, r.URL.Query().Get("access_token"))))
+	if r.TLS != nil && len(r.TLS.PeerCertificates) > 0 {
+		sum = sha256.Sum256(append(sum[:], r.TLS.PeerCertificates[0].Raw...))
+	}
 	return &sum
 }
 
