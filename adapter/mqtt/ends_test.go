@@ -5,13 +5,16 @@ import (
 	"context"
 	"net"
 	"runtime"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/gatehouse/gatehouse"
 	"github.com/gatehouse/gatehouse/adapter/adaptertest"
 	"github.com/gatehouse/gatehouse/auth"
 	"github.com/gatehouse/gatehouse/auth/secret"
 	"github.com/gatehouse/gatehouse/directory"
+	"github.com/gatehouse/gatehouse/gate"
 	"github.com/gatehouse/gatehouse/mqtt"
 
 	"github.com/eclipse/paho.golang/packets"
@@ -127,5 +130,45 @@ func TestResumeWithoutListening(t *testing.T) {
 	}
 	if code := s.publish(p, 1, "a"); code != mqtt.Success {
 		t.Errorf("PUBACK %v", code)
+	}
+}
+
+// A client that spoke while the gateway did not listen is not held to have been
+// silent.
+func TestBusyIsNotSilent(t *testing.T) {
+	t.Parallel()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = ln.Close() }()
+	client, err := net.Dial("tcp", ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = client.Close() }()
+	nc, err := ln.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = nc.Close() }()
+	if _, err := client.Write((&mqtt.Ping{Type: mqtt.TypePingReq}).Append(nil)); err != nil {
+		t.Fatal(err)
+	}
+	c := &connection{nc: nc, session: new(gate.Session), keepAlive: time.Second}
+	c.in.last = time.Now().Add(-time.Minute) // it was busy since
+	if err := c.fill(); err != nil {
+		t.Error(err)
+	}
+}
+
+// What a session keeps of a subscription is small.
+func TestLongFilter(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, Options{})
+	p, _ := s.join(adaptertest.Receiver, nil)
+	long := "$share/" + strings.Repeat("g", maxFilter) + "/inbox"
+	if codes, err := p.subscribe(s.ctx, 1, long); err != nil || mqtt.Code(codes[0]) != mqtt.TopicFilterInvalid {
+		t.Errorf("SUBACK %x, %v", codes, err)
 	}
 }

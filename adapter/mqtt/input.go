@@ -14,11 +14,12 @@ import (
 
 // Bounds of what is read.
 const (
-	maxFirst  = 64 << 10    // bytes of the CONNECT packet, with its will
-	idleTime  = time.Second // after which an idle connection gives its buffer back
-	partTime  = time.Minute // for a packet to come whole, at least
-	smallRead = 16          // bytes that an idle connection reads first
-	readSize  = 16 << 10    // of a buffer for reading
+	maxFirst  = 64 << 10               // bytes of the CONNECT packet, with its will
+	idleTime  = time.Second            // after which an idle connection gives its buffer back
+	partTime  = time.Minute            // for a packet to come whole, at least
+	glance    = 100 * time.Millisecond // for what has come already
+	smallRead = 16                     // bytes that an idle connection reads first
+	readSize  = 16 << 10               // of a buffer for reading
 )
 
 // An input is what a client has sent and was not dealt with. An idle connection
@@ -180,7 +181,12 @@ func (c *connection) until(now time.Time) time.Time {
 	case in.last.IsZero():
 		return now.Add(c.keepAlive)
 	}
-	return in.last.Add(c.keepAlive)
+	// While the gateway was busy it did not listen.
+	end, soon := in.last.Add(c.keepAlive), now.Add(glance)
+	if end.Before(soon) {
+		return soon
+	}
+	return end
 }
 
 // errOver says that the connection is to be read no more.

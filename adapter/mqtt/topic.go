@@ -86,9 +86,15 @@ type subscription struct {
 	id     uint32 // subscription identifier; 0: none
 }
 
+// maxFilter is how long a topic filter may be: sessions keep them.
+const maxFilter = 512
+
 // parseFilter reads a topic filter. Errors are Invalid, or Forbidden for the
 // inbox of another endpoint.
 func parseFilter(filter string, self gatehouse.EndpointName) (form, error) {
+	if len(filter) > maxFilter {
+		return 0, gatehouse.Errorf(gatehouse.Invalid, "the topic filter is %d bytes long; at most %d are allowed", len(filter), maxFilter)
+	}
 	rest := filter
 	if strings.HasPrefix(filter, sharePrefix) {
 		// All who receive from an inbox share it.
