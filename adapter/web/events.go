@@ -326,6 +326,9 @@ func (c *stream) flush() error {
 	if err == nil {
 		err = c.control.Flush()
 	}
+	if err == nil { // over HTTP/2 it would end the stream, were nothing written
+		err = c.control.SetWriteDeadline(time.Time{})
+	}
 	c.text = c.text[:0]
 	if cap(c.text) > maxEnvelope {
 		c.text = nil

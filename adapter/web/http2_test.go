@@ -18,10 +18,22 @@ import (
 // otherwise, over both versions of HTTP.
 func TestStreamOutlivesTimeouts(t *testing.T) {
 	t.Parallel()
+	outlive(t, Options{KeepAlive: 50 * time.Millisecond}, 12) // three times as long as a request
+}
+
+// TestStreamOutlivesWrites has nothing written for longer than a write may take.
+func TestStreamOutlivesWrites(t *testing.T) {
+	t.Parallel()
+	outlive(t, Options{KeepAlive: 1500 * time.Millisecond, WriteTime: time.Second}, 2)
+}
+
+// outlive reads so many heartbeats.
+func outlive(t *testing.T, options Options, count int) {
+	t.Helper()
 	server, trusting := adaptertest.TLS(t)
 	world := adaptertest.NewWorld(t, newEngine, newAuth)
 	o := httpapi.Options{BodyTime: 200 * time.Millisecond, WriteTime: 200 * time.Millisecond, Guests: []httpapi.Guest{
-		{Below: EventsPath, Begin: New(Options{KeepAlive: 50 * time.Millisecond}).Events},
+		{Below: EventsPath, Begin: New(options).Events},
 	}}
 	o.TLS = server
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -56,7 +68,7 @@ func TestStreamOutlivesTimeouts(t *testing.T) {
 			t.Errorf("%s %s", w.Proto, w.Status)
 		}
 		lines := bufio.NewReader(w.Body)
-		for beats := 0; beats < 12; { // three times as long as a request
+		for beats := 0; beats < count; {
 			line, err := lines.ReadString('\n')
 			if err != nil {
 				t.Fatalf("version %d, after %d heartbeats: %v", version, beats, err)
