@@ -73,13 +73,16 @@ func (c *connection) close() {
 	defer c.working.Done()
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.greeted && c.session.Err() != nil {
+		c.hasten()
+	}
 	for c.acks.len() > 0 && !c.out.broken {
 		c.room.Wait()
 	}
 	if c.greeted {
 		c.sayGoodbye()
 	}
-	_ = c.nc.SetWriteDeadline(time.Now().Add(farewell)) // for what is being written
+	c.hasten()
 	c.kick()
 	for c.out.writing {
 		c.room.Wait()

@@ -172,3 +172,41 @@ func TestLongFilter(t *testing.T) {
 		t.Errorf("SUBACK %x, %v", codes, err)
 	}
 }
+
+// A client that is expelled and does not read is rid of within a second, and a
+// bit: what waits for it is not pressed upon it.
+func TestExpelSlow(t *testing.T) {
+	t.Parallel()
+	all := new(Sessions)
+	s := newSite(t, Options{Sessions: all})
+	login := connectOf(s.login(adaptertest.Receiver))
+	nc := s.dial()
+	send := (&mqtt.Connect{Version: mqtt.Version5, CleanStart: true, ClientID: "slow", UserName: login.Username, Password: login.Password}).Append(nil)
+	_, err := nc.Write((&mqtt.Subscribe{PacketID: 1, Filters: []mqtt.Filter{{Topic: topicInbox, QoS: 1}}}).Append(send, mqtt.Version5))
+	s.must(err)
+	for all.connection() == nil {
+		runtime.Gosched()
+	}
+	c := all.connection()
+	c.mu.Lock()
+	for !c.greeted || c.out.writing {
+		c.mu.Unlock()
+		runtime.Gosched()
+		c.mu.Lock()
+	}
+	buf := c.buffer()
+	*buf = append(*buf, make([]byte, 64<<20)...) // more than the kernel takes
+	c.kick()
+	c.mu.Unlock()
+
+	began := time.Now()
+	s.world.Revoke(adaptertest.Receiver)
+	c.mu.Lock()
+	for !c.closed {
+		c.room.Wait()
+	}
+	c.mu.Unlock()
+	if took := time.Since(began); took > farewell {
+		t.Errorf("it took %v", took)
+	}
+}

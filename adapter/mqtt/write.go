@@ -14,6 +14,7 @@ const (
 	maxPooled  = 64 << 10         // of a buffer that is kept for others
 	writeTime  = 30 * time.Second // for what is written at once
 	farewell   = 2 * time.Second  // for what is written last
+	expelTime  = time.Second / 2  // the same for a client whose session was ended
 	lingerTime = time.Second      // for the client to close after it
 )
 
@@ -93,12 +94,8 @@ func (c *connection) write() {
 		if once != nil {
 			once.unsure, once.waiting = once.waiting, [2][]inbox.Settlement{}
 		}
-		limit := writeTime
-		if c.cause != nil {
-			limit = farewell
-		}
+		c.hasten()
 		c.mu.Unlock()
-		_ = c.nc.SetWriteDeadline(time.Now().Add(limit)) // the write tells
 		_, err := c.nc.Write(*buf)
 		putBuffer(buf)
 		if err == nil && once != nil {
@@ -114,6 +111,18 @@ func (c *connection) write() {
 	}
 	c.out.writing = false
 	c.room.Broadcast()
+}
+
+// hasten sets how long what is being written may take; c.mu is held.
+func (c *connection) hasten() {
+	limit := writeTime
+	switch {
+	case c.greeted && c.session.Err() != nil:
+		limit = expelTime
+	case c.cause != nil:
+		limit = farewell
+	}
+	_ = c.nc.SetWriteDeadline(time.Now().Add(limit)) // the write tells
 }
 
 // goOn has messages taken again if that has waited for room in what is to be
