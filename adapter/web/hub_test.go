@@ -320,6 +320,12 @@ func TestHubOwner(t *testing.T) {
 			t.Errorf("%+v: %d", c, status)
 		}
 	}
+	s.Revoke(receiver) // the connection is there a little longer, for its owner
+	for _, token := range []string{"", s.both(sender)} {
+		if status := s.status("GET", s.url("endpoints", receiver, "signalr", "id", negotiated.ConnectionToken, "access_token", token)); status != http.StatusNotFound {
+			t.Errorf("after the end: %d", status)
+		}
+	}
 	http.DefaultClient.CloseIdleConnections()
 }
 

@@ -122,18 +122,16 @@ func shownBy(r *http.Request) *[sha256.Size]byte {
 // another than the one before, but of the same client.
 func (v *hubs) Continue(conn *signalr.Conn, r *http.Request) error {
 	c := conn.Owner().(*hubClient)
-	if err := c.gate.Err(); err != nil {
-		if r.Method == http.MethodDelete || c.mayHear() {
-			return nil
-		}
-		return v.refusal(err)
-	}
-	who := c.gate.Identity()
-	if gatehouse.Fold(r.PathValue("account")) != gatehouse.Fold(who.Account) || gatehouse.Fold(r.PathValue("endpoint")) != gatehouse.Fold(who.Endpoint) {
+	who, proof := c.gate.Identity(), shownBy(r)
+	same, ended := *proof == *c.proof.Load(), c.gate.Err()
+	if gatehouse.Fold(r.PathValue("account")) != gatehouse.Fold(who.Account) || gatehouse.Fold(r.PathValue("endpoint")) != gatehouse.Fold(who.Endpoint) ||
+		ended != nil && !same { // nobody can prove anything any more
 		return v.refusal(gatehouse.Errorf(gatehouse.NotFound, "this endpoint has no such connection"))
 	}
-	proof := shownBy(r)
-	if *proof == *c.proof.Load() {
+	if ended != nil && r.Method != http.MethodDelete && !c.mayHear() {
+		return v.refusal(ended)
+	}
+	if same {
 		return nil
 	}
 	shown, err := credentials(r)
