@@ -114,12 +114,18 @@ func optional(v Value) (string, error) {
 	return v.Str()
 }
 
-// list returns the elements of an array, or none for null.
+// list returns the elements of an array, at most MaxElements, or none for null.
 func list(v Value) (all []Value, err error) {
 	if v.Kind() == Null {
 		return nil, nil
 	}
-	err = v.Elements(func(e Value) error { all = append(all, e); return nil })
+	err = v.Elements(func(e Value) error {
+		if len(all) == MaxElements {
+			return fmt.Errorf("%w: more than %d elements", ErrValue, MaxElements)
+		}
+		all = append(all, e)
+		return nil
+	})
 	return all, err
 }
 

@@ -31,6 +31,10 @@ import (
 // MaxDepth is how deep arrays and maps may be nested.
 const MaxDepth = 64
 
+// MaxElements is how many arguments, or ids of streams, an invocation may have.
+// Each takes many times the memory of the byte that it can be.
+const MaxElements = 256
+
 // ErrValue is the root of all errors about malformed or unsuitable values.
 var ErrValue = errors.New("unsuitable value")
 

@@ -328,3 +328,20 @@ func TestHandshakes(t *testing.T) {
 		t.Errorf("refused: %q", got)
 	}
 }
+
+// TestManyArguments has records that would cost many times their size.
+func TestManyArguments(t *testing.T) {
+	t.Parallel()
+	for n, want := range map[int]error{MaxElements: nil, MaxElements + 1: ErrRecord, 500_000: ErrRecord} {
+		for _, r := range []string{`{"type":1,"target":"x","arguments":[%]}`, `{"type":1,"target":"x","arguments":[],"streamIds":[%]}`} {
+			text := strings.Replace(r, "%", strings.TrimSuffix(strings.Repeat("0,", n), ","), 1)
+			if _, err := (JSONProtocol{}).Decode([]byte(text)); !errors.Is(err, want) {
+				t.Errorf("%d in JSON: %v", n, err)
+			}
+		}
+		packed := append([]byte{0x95, 1, 0x80, 0xc0, 0xa1, 'x'}, msgp.AppendArrayHeader(nil, uint32(n))...)
+		if _, err := (MessagePackProtocol{}).Decode(append(packed, make([]byte, n)...)); !errors.Is(err, want) {
+			t.Errorf("%d in MessagePack: %v", n, err)
+		}
+	}
+}
