@@ -160,6 +160,12 @@ func (c *connection) deliver(f *feed, got []*inbox.Delivery) {
 		c.settle(f.dead, tooLarge)
 	}
 	c.mu.Lock()
+	if c.cause != nil { // nothing follows the goodbye; what is tracked goes back with the rest
+		c.mu.Unlock()
+		putBuffer(buf)
+		c.giveBackLocks(f.dead, false, locksOf(done))
+		return
+	}
 	defer c.mu.Unlock()
 	if len(done) > 0 {
 		if c.out.once == nil {
@@ -258,6 +264,14 @@ func (c *connection) giveBack(dead bool, list []*inbox.Delivery) {
 		locks[i] = d.Lock
 	}
 	c.giveBackLocks(dead, false, locks)
+}
+
+func locksOf(list []inbox.Settlement) []inbox.LockToken {
+	locks := make([]inbox.LockToken, len(list))
+	for i := range list {
+		locks[i] = list[i].Lock
+	}
+	return locks
 }
 
 func (c *connection) giveBackLocks(dead, failed bool, locks []inbox.LockToken) {

@@ -3,6 +3,7 @@ package mqttadapter
 import (
 	"bytes"
 	"context"
+	"log/slog"
 	"net"
 	"runtime"
 	"strings"
@@ -15,6 +16,7 @@ import (
 	"github.com/gatehouse/gatehouse/auth/secret"
 	"github.com/gatehouse/gatehouse/directory"
 	"github.com/gatehouse/gatehouse/gate"
+	"github.com/gatehouse/gatehouse/inbox"
 	"github.com/gatehouse/gatehouse/mqtt"
 
 	"github.com/eclipse/paho.golang/packets"
@@ -208,5 +210,70 @@ func TestExpelSlow(t *testing.T) {
 	c.mu.Unlock()
 	if took := time.Since(began); took > farewell {
 		t.Errorf("it took %v", took)
+	}
+}
+
+// A hook is a log that calls a function.
+type hook struct {
+	slog.Handler
+	call func()
+}
+
+func (h *hook) Enabled(context.Context, slog.Level) bool { return true }
+
+func (h *hook) Handle(_ context.Context, r slog.Record) error {
+	if strings.HasPrefix(r.Message, "a delivery could not be settled") {
+		h.call()
+	}
+	return nil
+}
+
+// What is taken from the inbox while the connection ends is not sent behind the
+// goodbye, where the client takes no notice of it, and stays.
+func TestNothingAfterGoodbye(t *testing.T) {
+	t.Parallel()
+	all := new(Sessions)
+	h := &hook{Handler: slog.DiscardHandler}
+	o := Options{Sessions: all}
+	o.Logger = slog.New(h)
+	s := newSite(t, o)
+	p, _ := s.join(adaptertest.Receiver, func(c *packets.Connect) {
+		c.Properties.MaximumPacketSize = new(uint32)
+		*c.Properties.MaximumPacketSize = 1000
+	})
+	c := all.connection()
+	h.call = func() { // between the time a delivery is made into a packet and the time that is handed to be written
+		c.takeOver()
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		for !c.closed {
+			c.room.Wait()
+		}
+		c.out.writing = true // what comes now is written with the goodbye
+	}
+	s.give(&gatehouse.Message{Body: []byte("a")})
+	g := s.session(adaptertest.Receiver)
+	defer g.Close()
+	got, err := g.Receive(s.ctx, false, inbox.ReceiveOptions{})
+	s.must(err)
+	c.mu.Lock()
+	f := &c.feeds[0]
+	f.on, f.busy = true, true
+	c.working.Add(1)
+	c.mu.Unlock()
+	large := &inbox.Delivery{Message: &gatehouse.Message{Body: make([]byte, 2000)}} // of which the lock is lost
+	c.come(f, []*inbox.Delivery{large, got[0]}, nil)
+	c.mu.Lock()
+	if n := c.out.bytes(); n > 0 {
+		t.Errorf("%d bytes are to be written behind the goodbye", n)
+	}
+	c.out.writing = false
+	c.kick()
+	c.mu.Unlock()
+	if code := s.ended(p); code != mqtt.SessionTakenOver {
+		t.Error(code)
+	}
+	if d := s.take(adaptertest.Receiver); string(d.Message.Body) != "a" || d.Count != 1 {
+		t.Errorf("%+v", d)
 	}
 }
