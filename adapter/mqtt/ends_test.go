@@ -277,3 +277,20 @@ func TestNothingAfterGoodbye(t *testing.T) {
 		t.Errorf("%+v", d)
 	}
 }
+
+// A client of a WebSocket, which is never found idle, does not keep the buffer of
+// a large packet.
+func TestWebBuffer(t *testing.T) {
+	t.Parallel()
+	client, nc := net.Pipe()
+	defer func() { _ = client.Close(); _ = nc.Close() }()
+	c := &connection{nc: nc, web: true, session: new(gate.Session), keepAlive: time.Minute}
+	c.in.reading = &reading{buf: make([]byte, 0, 1<<20)}
+	go func() { _, _ = client.Write((&mqtt.Ping{Type: mqtt.TypePingReq}).Append(nil)) }()
+	if err := c.fill(); err != nil {
+		t.Fatal(err)
+	}
+	if n := cap(c.in.buf); n != readSize || len(c.in.buf) != 2 {
+		t.Errorf("a buffer of %d bytes with %d", n, len(c.in.buf))
+	}
+}

@@ -97,6 +97,9 @@ func (c *connection) fillMore() error {
 	now := time.Now()
 	until := c.until(now)
 	in.makeRoom()
+	if c.web && len(in.buf) == 0 && cap(in.buf) > readSize {
+		in.buf = make([]byte, 0, readSize) // it is never found idle
+	}
 	idle := len(in.buf) == 0 && !c.web
 	if soon := now.Add(idleTime); idle && until.After(soon) {
 		until = soon
