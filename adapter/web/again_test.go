@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -153,4 +154,25 @@ func TestAnswersAreBounded(t *testing.T) {
 		_ = ws.CloseNow()
 		c.out.idle.Wait()
 	})
+}
+
+// TestLongReason gives a reason that no header of HTTP could carry to those who
+// receive the dead letter.
+func TestLongReason(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, Options{})
+	s.fill(0, 1, 10)
+	c := s.dial(receiver)
+	c.say(`{"op":"credit","credit":1}`)
+	d := c.next()
+	long := strings.Repeat("x", maxReasons)
+	c.say(`{"op":"deadLetter","lockToken":"%s","id":1,"reason":"x","description":"%s"}`, d.LockToken, long)
+	if a := c.read(); a.Op != "refused" || a.Kind != gatehouse.TooLarge.String() {
+		t.Fatalf("%+v", a)
+	}
+	c.say(`{"op":"deadLetter","lockToken":"%s","id":2,"description":"%s"}`, d.LockToken, long)
+	if a := c.read(); a.Op != "done" {
+		t.Fatalf("%+v", a)
+	}
+	s.depth(0)
 }

@@ -85,9 +85,16 @@ func (s *session) start() error {
 // listens reports whether the client may receive.
 func (s *session) listens() bool { return s.gate.Identity().Rights.Has(gatehouse.RightListen) }
 
+// maxReasons is how long reason and description of a dead letter may be
+// together, as by HTTP, whose headers carry them.
+const maxReasons = 16 << 10
+
 // settle decides the fate of a delivery. done is called once unless settle
 // fails; it must not block.
 func (s *session) settle(t inbox.Settlement, done func(error)) error {
+	if n := len(t.Reason) + len(t.Description); n > maxReasons {
+		return gatehouse.Errorf(gatehouse.TooLarge, "reason and description have %d bytes; at most %d are allowed", n, maxReasons)
+	}
 	return s.settleAll([]inbox.Settlement{t}, done)
 }
 
