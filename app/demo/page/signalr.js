@@ -38,12 +38,13 @@ export class SignalR {
   complete(delivery) { return this.invoke("Complete", delivery.lockToken); }
 
   // invoke calls a method of the hub. An error that says why it was refused is
-  // final; a connection that is lost is not.
+  // final, unless it may pass; a connection that is lost is not.
   async invoke(method, argument) {
     try {
       return await this.hub.invoke(method, argument);
     } catch (e) {
-      e.refused = this.hub.state === signalR.HubConnectionState.Connected;
+      const passing = /^(Unavailable|RateLimited|Internal|Expired):/.test(e.message);
+      e.refused = this.hub.state === signalR.HubConnectionState.Connected && !passing;
       throw e;
     }
   }
