@@ -214,9 +214,16 @@ func TestReceiveMany(t *testing.T) {
 		w, _ := s.post(fmt.Sprint(i), "BrokerProperties", `{"To":"endpoints/`+string(adaptertest.Receiver)+`"}`, "Content-Type", "text/plain")
 		s.want(w, http.StatusCreated)
 	}
+	var got []struct{ Data, LockToken string }
+	for len(got) < 3 { // until all have come to the inbox
+		w, body := s.take(c, http.MethodGet, "")
+		s.want(w, http.StatusOK)
+		if err := json.Unmarshal([]byte(body), &got); err != nil {
+			t.Fatalf("%s: %v", body, err)
+		}
+	}
 	w, body := s.take(c, http.MethodPost, "/head?maxMessages=2")
 	s.want(w, http.StatusCreated)
-	var got []struct{ Data, LockToken string }
 	if err := json.Unmarshal([]byte(body), &got); err != nil || len(got) != 2 || got[0].Data != "0" || got[1].Data != "1" {
 		t.Fatalf("%s: %v", body, err)
 	}
