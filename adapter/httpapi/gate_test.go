@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/gatehouse/gatehouse"
+	"github.com/gatehouse/gatehouse/adapter"
 	"github.com/gatehouse/gatehouse/adapter/adaptertest"
 )
 
@@ -89,13 +90,13 @@ func TestReceipt(t *testing.T) {
 	s := newSite(t, Options{})
 	w, body := s.post("x", "BrokerProperties", toReceiver, "Accept", "application/json")
 	s.want(w, http.StatusCreated)
-	var r receiptJSON
+	var r adapter.Receipt
 	if err := json.Unmarshal([]byte(body), &r); err != nil || r.ID != "m-1" || len(r.Channels) != 1 || r.Enqueued.IsZero() {
 		t.Errorf("receipt %s", body)
 	}
 	w, body = s.post(`[{"Body":"a"},{"Body":"b"}]`, "Content-Type", azureBatch, "Accept", "application/json")
 	s.want(w, http.StatusCreated)
-	var all []receiptJSON
+	var all []adapter.Receipt
 	if err := json.Unmarshal([]byte(body), &all); err != nil || len(all) != 2 || all[0].ID == all[1].ID || all[0].ID == "" {
 		t.Errorf("receipts %s", body)
 	}

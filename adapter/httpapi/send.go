@@ -6,9 +6,9 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/gatehouse/gatehouse"
+	"github.com/gatehouse/gatehouse/adapter"
 	"github.com/gatehouse/gatehouse/cloudevents"
 	"github.com/gatehouse/gatehouse/gate"
 )
@@ -183,17 +183,6 @@ func (c *call) batchFailed(w *waiter) error {
 	return nil
 }
 
-// A receiptJSON tells a client that asks for it what became of a message.
-type receiptJSON struct {
-	ID        string                  `json:"id"`
-	Channels  []gatehouse.ChannelName `json:"channels"`
-	Partition uint16                  `json:"partition"`
-	Offset    uint64                  `json:"offset"`
-	Enqueued  time.Time               `json:"enqueued"`
-	Duplicate bool                    `json:"duplicate,omitempty"`
-	Scheduled bool                    `json:"scheduled,omitempty"`
-}
-
 // created answers 201: with no body, as Azure does, or with receipts for a
 // client that accepts JSON.
 func (c *call) created(receipts []gate.Receipt, batch bool) error {
@@ -201,15 +190,9 @@ func (c *call) created(receipts []gate.Receipt, batch bool) error {
 		c.w.WriteHeader(http.StatusCreated)
 		return nil
 	}
-	all := make([]receiptJSON, len(receipts))
-	for i, r := range receipts {
-		all[i] = receiptJSON{
-			ID: r.ID, Channels: r.Channels, Partition: r.Position.Partition, Offset: uint64(r.Position.Offset),
-			Enqueued: r.Enqueued.UTC(), Duplicate: r.Duplicate, Scheduled: r.Scheduled,
-		}
-		if r.Channels == nil {
-			all[i].Channels = []gatehouse.ChannelName{}
-		}
+	all := make([]adapter.Receipt, len(receipts))
+	for i := range receipts {
+		all[i] = adapter.ReceiptOf(&receipts[i])
 	}
 	var shown any = all
 	if !batch {

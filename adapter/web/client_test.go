@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/gatehouse/gatehouse"
+	"github.com/gatehouse/gatehouse/adapter"
 	"github.com/gatehouse/gatehouse/adapter/adaptertest"
 	"github.com/gatehouse/gatehouse/cloudevents"
 	"github.com/gatehouse/gatehouse/sas"
@@ -23,17 +24,17 @@ import (
 
 // An answer is anything the gateway says.
 type answer struct {
-	Op          string          `json:"op"`
-	ID          json.RawMessage `json:"id"`
-	Kind        string          `json:"kind"`
-	Reason      string          `json:"reason"`
-	Receipt     *receipt        `json:"receipt"`
-	Delivery    json.RawMessage `json:"delivery"`
-	LockedUntil time.Time       `json:"lockedUntil"`
-	Expires     time.Time       `json:"expires"`
-	Send        bool            `json:"send"`
-	Receive     bool            `json:"receive"`
-	Connection  string          `json:"connection"`
+	Op          string           `json:"op"`
+	ID          json.RawMessage  `json:"id"`
+	Kind        string           `json:"kind"`
+	Reason      string           `json:"reason"`
+	Receipt     *adapter.Receipt `json:"receipt"`
+	Delivery    json.RawMessage  `json:"delivery"`
+	LockedUntil time.Time        `json:"lockedUntil"`
+	Expires     time.Time        `json:"expires"`
+	Send        bool             `json:"send"`
+	Receive     bool             `json:"receive"`
+	Connection  string           `json:"connection"`
 }
 
 // A line is a WebSocket on which a test speaks by hand.
