@@ -70,3 +70,19 @@ func (o Options) Complete() Options {
 	}
 	return o
 }
+
+// ServerTLS returns a copy of TLS, which speaks version 1.2 at least, and
+// negotiates these protocols if there are any; nil without TLS.
+func (o *Options) ServerTLS(protocols ...string) *tls.Config {
+	if o.TLS == nil {
+		return nil
+	}
+	c := o.TLS.Clone()
+	if len(protocols) > 0 {
+		c.NextProtos = protocols
+	}
+	if c.MinVersion == 0 {
+		c.MinVersion = tls.VersionTLS12
+	}
+	return c
+}

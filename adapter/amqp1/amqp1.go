@@ -25,7 +25,6 @@
 package amqp1
 
 import (
-	"crypto/tls"
 	"sync"
 	"time"
 
@@ -77,12 +76,7 @@ func (o Options) complete() Options {
 	setDefault(&o.AuthTime, DefaultAuthTime)
 	setDefault(&o.Window, DefaultWindow)
 	setDefault(&o.MaxBatch, DefaultMaxBatch)
-	if o.TLS != nil {
-		o.TLS = o.TLS.Clone()
-		if o.TLS.MinVersion == 0 {
-			o.TLS.MinVersion = tls.VersionTLS12
-		}
-	}
+	o.TLS = o.ServerTLS()
 	if o.Readers == nil {
 		o.Readers = new(Readers)
 	}

@@ -54,14 +54,14 @@ func (c *connection) run(nc net.Conn) {
 		}
 	}
 	c.conn = server.NewConn(nc, c)
-	if !c.enter(c) {
+	if !c.conns.Enter(c) {
 		_ = nc.Close()
 		return
 	}
 	late := time.AfterFunc(c.options.AuthTime, c.demandProof)
 	err := c.conn.Serve(c.ctx)
 	late.Stop()
-	c.exit(c)
+	c.conns.Exit(c)
 	c.end()
 	if err != nil {
 		c.options.Logger.Debug("connection ended", "remote", c.remote, "error", err)

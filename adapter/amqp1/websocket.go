@@ -1,14 +1,9 @@
 package amqp1
 
 import (
-	"io"
-	"net"
 	"net/http"
-	"net/netip"
-	"strings"
-	"sync"
-	"time"
 
+	"github.com/gatehouse/gatehouse/adapter"
 	"github.com/gatehouse/gatehouse/gate"
 
 	"github.com/coder/websocket"
@@ -31,88 +26,32 @@ func (a *Adapter) WebSocket(g *gate.Gate) (h http.Handler, stop func()) {
 }
 
 func (s *serving) serveWebSocket(w http.ResponseWriter, r *http.Request) {
-	offered := offeredProtocol(r.Header)
+	offered := adapter.Offered(r.Header, subprotocols[:]...)
 	switch {
 	case offered == "":
 		http.Error(w, "this is AMQP over WebSocket: connect with sub-protocol AMQPWSB10 or amqp", http.StatusBadRequest)
 		return
-	case !s.admit():
+	case !s.conns.Admit():
 		http.Error(w, "the gateway has as many connections as it may, or is stopping; try again shortly", http.StatusServiceUnavailable)
 		return
 	}
-	defer s.leave()
-	ws, err := websocket.Accept(w, r, &websocket.AcceptOptions{
-		Subprotocols:       []string{offered},
-		InsecureSkipVerify: true, // which origins are let in, the gate says
-	})
+	defer s.conns.Leave()
+	nc, err := adapter.AcceptSocket(s.ctx, w, r, offered, closeTime, s.closeCode)
 	if err != nil {
 		return // the client was told
 	}
-	c := &connection{serving: s, protocol: ProtocolPlain, origin: r.Header.Get("Origin")}
-	if at, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
-		c.remote = netip.AddrPortFrom(at.Addr().Unmap(), at.Port())
-	}
+	c := &connection{serving: s, protocol: ProtocolPlain, origin: r.Header.Get("Origin"), remote: adapter.RemoteOfRequest(r)}
 	if r.TLS != nil {
 		c.protocol, c.secure, c.shown = ProtocolTLS, true, certificateOf(r.TLS)
 	}
-	nc := &socket{Conn: websocket.NetConn(s.ctx, ws, websocket.MessageBinary), ws: ws, stopping: s.stopping}
 	c.run(nc)
-	nc.finish()
+	nc.Finish()
 }
 
-// stopping reports whether connections are told to stop.
-func (s *serving) stopping() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.stopped
-}
-
-// offeredProtocol returns the first sub-protocol of ours that a client offers,
-// in its spelling.
-func offeredProtocol(h http.Header) string {
-	for _, list := range h.Values("Sec-WebSocket-Protocol") {
-		for name := range strings.SplitSeq(list, ",") {
-			name = strings.TrimSpace(name)
-			for _, known := range subprotocols {
-				if strings.EqualFold(name, known) {
-					return name
-				}
-			}
-		}
+// closeCode is what a client is told at the end of its connection.
+func (s *serving) closeCode() websocket.StatusCode {
+	if s.conns.Stopped() {
+		return websocket.StatusGoingAway
 	}
-	return ""
-}
-
-// A socket is a WebSocket as a stream of bytes. However the connection ends,
-// the client is sent a close frame behind what was said before.
-type socket struct {
-	net.Conn
-	ws       *websocket.Conn
-	stopping func() bool
-	once     sync.Once
-	closing  sync.WaitGroup
-}
-
-// Close begins to close the connection, and does not wait for the client. What
-// reads still ends when the client has answered, or when it takes too long.
-func (s *socket) Close() error { return s.CloseWrite() }
-
-// CloseWrite is the same: a WebSocket can still be read after its close frame.
-func (s *socket) CloseWrite() error {
-	s.once.Do(func() {
-		code := websocket.StatusNormalClosure
-		if s.stopping() {
-			code = websocket.StatusGoingAway
-		}
-		_ = s.SetReadDeadline(time.Now().Add(closeTime))
-		s.closing.Go(func() { _ = s.ws.Close(code, "") }) // it may have ended already
-	})
-	return nil
-}
-
-// finish waits until the connection is closed.
-func (s *socket) finish() {
-	_ = s.Close()
-	_, _ = io.Copy(io.Discard, s.Conn) // ends with the connection, or at its deadline
-	s.closing.Wait()
+	return websocket.StatusNormalClosure
 }

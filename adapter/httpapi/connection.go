@@ -3,15 +3,13 @@ package httpapi
 import (
 	"context"
 	"log/slog"
-	"maps"
 	"net"
 	"net/netip"
-	"slices"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/gatehouse/gatehouse"
+	"github.com/gatehouse/gatehouse/adapter"
 	"github.com/gatehouse/gatehouse/auth"
 	"github.com/gatehouse/gatehouse/gate"
 )
@@ -20,20 +18,11 @@ import (
 // and knows when the last is gone.
 type listener struct {
 	net.Listener
-	limit int
-	log   *slog.Logger
-	open  sync.WaitGroup
-
-	mu      sync.Mutex
-	silent  map[*connection]struct{} // no request came from them yet
-	stopped bool                     // silent ones are not welcome any more
-	count   int
-	refused int       // since the last report
-	told    time.Time // when that was
+	conns *adapter.Connections[*connection] // in which are those that no request came from yet
 }
 
 func newListener(ln net.Listener, limit int, log *slog.Logger) *listener {
-	return &listener{Listener: ln, limit: limit, log: log, silent: make(map[*connection]struct{})}
+	return &listener{Listener: ln, conns: adapter.NewConnections[*connection](limit, log.With("address", ln.Addr().String()))}
 }
 
 // Accept returns the next connection there is room for.
@@ -43,7 +32,7 @@ func (l *listener) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		own := &connection{Conn: c, from: l, remote: remoteOf(c)}
+		own := &connection{Conn: c, from: l, remote: adapter.RemoteOf(c)}
 		if l.admit(own) {
 			return own, nil
 		}
@@ -51,45 +40,26 @@ func (l *listener) Accept() (net.Conn, error) {
 	}
 }
 
-// reportEvery bounds how often a full listener is logged.
-const reportEvery = 10 * time.Second
-
 func (l *listener) admit(c *connection) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.stopped {
+	if !l.conns.Admit() {
 		return false
 	}
-	if l.count < l.limit {
-		l.count++
-		l.open.Add(1)
-		l.silent[c] = struct{}{}
-		return true
+	if !l.conns.Enter(c) {
+		l.conns.Leave()
+		return false
 	}
-	l.refused++
-	if now := time.Now(); now.Sub(l.told) >= reportEvery {
-		l.log.Warn("connections refused: the listener has as many as it may", "address", l.Addr().String(), "limit", l.limit, "refused", l.refused)
-		l.told, l.refused = now, 0
-	}
-	return false
+	return true
 }
 
 func (l *listener) release(c *connection) {
-	l.mu.Lock()
-	l.count--
-	delete(l.silent, c)
-	l.mu.Unlock()
-	l.open.Done()
+	l.conns.Exit(c)
+	l.conns.Leave()
 }
 
 // hangUp closes the connections from which no request has come: there is
 // nothing to finish for them.
 func (l *listener) hangUp() {
-	l.mu.Lock()
-	l.stopped = true
-	silent := slices.Collect(maps.Keys(l.silent))
-	l.mu.Unlock()
-	for _, c := range silent {
+	for _, c := range l.conns.Stop() {
 		_ = c.Close() // nobody is told
 	}
 }
@@ -99,21 +69,11 @@ func (l *listener) spoke(c *connection) {
 	if c.spoken.Load() || c.spoken.Swap(true) {
 		return
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	delete(l.silent, c)
+	l.conns.Exit(c)
 }
 
 // wait returns when all connections are closed.
-func (l *listener) wait() { l.open.Wait() }
-
-func remoteOf(c net.Conn) netip.AddrPort {
-	if a, ok := c.RemoteAddr().(*net.TCPAddr); ok {
-		ap := a.AddrPort()
-		return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
-	}
-	return netip.AddrPort{}
-}
+func (l *listener) wait() { l.conns.Wait() }
 
 // A sessionKey says which requests of a connection may share a session.
 type sessionKey struct {

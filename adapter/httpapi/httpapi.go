@@ -20,7 +20,6 @@ package httpapi
 import (
 	"cmp"
 	"context"
-	"crypto/tls"
 	"log"
 	"log/slog"
 	"net"
@@ -221,6 +220,7 @@ func (a *Adapter) webServer(s *server) *http.Server {
 		IdleTimeout:                  o.IdleTime,
 		MaxHeaderBytes:               o.MaxHeader,
 		Protocols:                    protocols,
+		TLSConfig:                    o.ServerTLS(),
 		HTTP2: &http.HTTP2Config{
 			MaxConcurrentStreams:          maxStreams,
 			MaxReceiveBufferPerConnection: connectionBytes,
@@ -229,12 +229,6 @@ func (a *Adapter) webServer(s *server) *http.Server {
 		},
 		ErrorLog:    log.New(&errorLog{o.Logger}, "", 0),
 		ConnContext: withConnection,
-	}
-	if o.TLS != nil {
-		web.TLSConfig = o.TLS.Clone()
-		if web.TLSConfig.MinVersion == 0 {
-			web.TLSConfig.MinVersion = tls.VersionTLS12
-		}
 	}
 	return web
 }

@@ -165,7 +165,7 @@ func (c *connection) bequeath(p *mqtt.Connect, s *gate.Session) error {
 	if w.Retain {
 		markRetained(m)
 	}
-	c.running.Add(1)
+	c.wills.Add(1)
 	c.will = &will{serving: c.serving, session: s, message: m, delay: time.Duration(w.Properties.WillDelay) * time.Second}
 	return nil
 }
@@ -173,7 +173,7 @@ func (c *connection) bequeath(p *mqtt.Connect, s *gate.Session) error {
 // disinherit forgets the will of a client that is not let in.
 func (c *connection) disinherit() {
 	if c.will != nil {
-		c.running.Done()
+		c.wills.Done()
 		c.will = nil
 	}
 }

@@ -75,7 +75,7 @@ func (c *connection) run(nc net.Conn) {
 	c.nc = nc
 	c.room.L = &c.mu
 	c.feeds[1].dead = true
-	if !c.enter(c) {
+	if !c.conns.Enter(c) {
 		_ = nc.Close()
 		return
 	}
@@ -83,5 +83,5 @@ func (c *connection) run(nc net.Conn) {
 	c.leave()
 	c.linger()
 	_ = nc.Close() // if it was not already
-	c.exit(c)
+	c.conns.Exit(c)
 }

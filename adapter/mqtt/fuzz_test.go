@@ -54,10 +54,13 @@ func FuzzConnection(f *testing.F) {
 	f.Fuzz(func(t *testing.T, version byte, sent []byte) {
 		client, server := net.Pipe()
 		running := newServing(a, s.world.Gate)
-		if !running.admit() {
+		if !running.conns.Admit() {
 			t.Fatal("not admitted")
 		}
-		go running.serve(server)
+		go func() {
+			defer running.conns.Leave()
+			running.serve(server)
+		}()
 		go func() {
 			if version == byte(mqtt.Version311) || version == byte(mqtt.Version5) {
 				_, _ = client.Write(connect(mqtt.Version(version)))
@@ -76,7 +79,7 @@ func FuzzConnection(f *testing.F) {
 		if ended.Err() == context.DeadlineExceeded {
 			t.Fatal("the connection does not end")
 		}
-		if n := len(running.conns) + running.count; n > 0 {
+		if n := len(running.conns.Stop()) + running.conns.Len(); n > 0 {
 			t.Errorf("%d connections are left", n)
 		}
 	})

@@ -26,7 +26,6 @@
 package mqttadapter
 
 import (
-	"crypto/tls"
 	"time"
 
 	"github.com/gatehouse/gatehouse/adapter"
@@ -85,13 +84,7 @@ func (o Options) complete() Options {
 	setDefault(&o.SessionTime, DefaultSessionTime)
 	o.Window, o.Deliveries = min(o.Window, maxPacketIDs), min(o.Deliveries, maxDeliveries)
 	o.KeepAlive = min(o.KeepAlive, maxKeepAlive*time.Second)
-	if o.TLS != nil {
-		o.TLS = o.TLS.Clone()
-		o.TLS.NextProtos = []string{"mqtt"}
-		if o.TLS.MinVersion == 0 {
-			o.TLS.MinVersion = tls.VersionTLS12
-		}
-	}
+	o.TLS = o.ServerTLS("mqtt")
 	if o.Sessions == nil {
 		o.Sessions = new(Sessions)
 	}

@@ -128,7 +128,7 @@ func (all *Sessions) leave(s *session, keep time.Duration, w *will) {
 		s.will, s.expires, s.fireAt = w, now.Add(keep), time.Time{}
 		if w != nil {
 			s.fireAt = now.Add(min(w.delay, keep))
-			if w.delay <= 0 || w.serving.stopping() {
+			if w.delay <= 0 || w.serving.conns.Stopped() {
 				fire, s.will = append(fire, w), nil
 			}
 		}

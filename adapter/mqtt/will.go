@@ -34,7 +34,7 @@ func (w *will) fire() {
 // drop ends what the will stands on.
 func (w *will) drop() {
 	w.session.Close()
-	w.serving.running.Done()
+	w.serving.wills.Done()
 }
 
 // refused counts a refusal that the gate does not know of.

@@ -6,13 +6,13 @@ import (
 	"encoding/hex"
 	"maps"
 	"net/http"
-	"net/netip"
 	"slices"
 	"strconv"
 	"sync"
 	"time"
 
 	"github.com/gatehouse/gatehouse"
+	"github.com/gatehouse/gatehouse/adapter"
 	"github.com/gatehouse/gatehouse/auth"
 	"github.com/gatehouse/gatehouse/gate"
 )
@@ -24,62 +24,39 @@ type serving struct {
 	at       *gate.Gate
 	ctx      context.Context // ends what is left once the drain time is over
 	cut      context.CancelFunc
-	running  sync.WaitGroup
+	conns    *adapter.Connections[*session]
 
 	mu       sync.Mutex
-	stopped  bool
-	count    int
 	sessions map[string]*session // by the id of the connection
 	named    map[string]*session // by party and name
-	empty    chan struct{}       // made by stopSessions; closed once there are no sessions
-	surplus  int                 // turned away since the last report
-	told     time.Time           // when that was
+	empty    chan struct{}       // made by stopSessions, after which none enters; closed once there are no sessions
 }
 
 func newServing(a *Adapter, g *gate.Gate, protocol string) *serving {
 	s := &serving{options: &a.options, protocol: protocol, at: g, sessions: make(map[string]*session), named: make(map[string]*session)}
+	s.conns = adapter.NewConnections[*session](a.options.Connections, a.options.Logger.With("protocol", protocol))
 	s.ctx, s.cut = context.WithCancel(context.Background())
 	return s
 }
-
-// reportEvery bounds how often a full door is logged.
-const reportEvery = 10 * time.Second
 
 var errFull = gatehouse.Errorf(gatehouse.Unavailable, "the gateway has as many connections as it may, or is stopping; try again shortly")
 
 // admit takes a connection in if there is room, which then must leave.
 func (v *serving) admit() error {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	if v.stopped {
+	if !v.conns.Admit() {
 		return errFull
 	}
-	if v.count < v.options.Connections {
-		v.count++
-		v.running.Add(1)
-		return nil
-	}
-	v.surplus++
-	if now := time.Now(); now.Sub(v.told) >= reportEvery {
-		v.options.Logger.Warn("connections refused: there are as many as may be", "protocol", v.protocol, "limit", v.options.Connections, "refused", v.surplus)
-		v.told, v.surplus = now, 0
-	}
-	return errFull
+	return nil
 }
 
-func (v *serving) leave() {
-	v.mu.Lock()
-	v.count--
-	v.mu.Unlock()
-	v.running.Done()
-}
+func (v *serving) leave() { v.conns.Leave() }
 
 // enter adds a session to those that are told to stop; false if that has
 // happened already.
 func (v *serving) enter(s *session) bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if v.stopped {
+	if v.empty != nil {
 		return false
 	}
 	v.sessions[s.id] = s
@@ -146,7 +123,7 @@ func (v *serving) stop() {
 	deadline := time.Now().Add(v.options.Drain)
 	v.stopSessions(deadline)
 	cut := time.AfterFunc(max(time.Until(deadline), minClosing), v.cut)
-	v.running.Wait()
+	v.conns.Wait()
 	cut.Stop()
 	v.cut()
 }
@@ -157,9 +134,9 @@ const minClosing = time.Second
 // stopSessions takes no more sessions, and ends those there are: as soon as
 // nothing of theirs is on its way, but by the deadline.
 func (v *serving) stopSessions(deadline time.Time) {
+	v.conns.Stop()
 	empty := make(chan struct{})
 	v.mu.Lock()
-	v.stopped = true
 	v.empty = empty
 	if len(v.sessions) == 0 {
 		close(empty)
@@ -233,14 +210,10 @@ func windowOf(text string, usual int) (int, error) {
 
 // attempt describes the client to the gate.
 func (v *serving) attempt(r *http.Request, wants gatehouse.Rights, shown []auth.Credentials) gate.Attempt {
-	a := gate.Attempt{
+	return gate.Attempt{
 		Account: gatehouse.AccountName(r.PathValue("account")), Endpoint: gatehouse.EndpointName(r.PathValue("endpoint")),
-		Want: wants, Credentials: shown, Protocol: v.protocol, TLS: r.TLS != nil, Origin: r.Header.Get("Origin"),
+		Want: wants, Credentials: shown, Protocol: v.protocol, TLS: r.TLS != nil, Remote: adapter.RemoteOfRequest(r), Origin: r.Header.Get("Origin"),
 	}
-	if at, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
-		a.Remote = netip.AddrPortFrom(at.Addr().Unmap(), at.Port())
-	}
-	return a
 }
 
 // credentials returns what a request shows as proof: its Authorization header,
