@@ -3,13 +3,11 @@ package admin
 import (
 	"encoding/json"
 	"errors"
-	"net/http"
 
 	"github.com/gatehouse/gatehouse/directory"
 	"github.com/gatehouse/gatehouse/problem"
 
 	"github.com/danielgtaylor/huma/v2"
-	"github.com/google/uuid"
 )
 
 // A failure is the body of an error. It is what operations return.
@@ -36,9 +34,7 @@ func (s *server) fail(err error) error {
 		return nil
 	}
 	f := &failure{Problem: problem.New(err)}
-	if f.Status == http.StatusInternalServerError {
-		f.Instance = "urn:uuid:" + uuid.NewString()
-		f.Detail = "the gateway failed; its log tells why under this instance"
+	if f.Name() {
 		s.Logger.Error("admin request failed", "instance", f.Instance, "error", err)
 	}
 	if p, ok := errors.AsType[directory.Problems](err); ok {

@@ -96,17 +96,21 @@ func start(dst []byte, t Type, flags byte) ([]byte, int) {
 }
 
 // finish fills in the length of the packet that began at at.
-func finish(dst []byte, at int) []byte {
-	length := len(dst) - at - 2
+func finish(dst []byte, at int) []byte { return fillIn(dst, at+1) }
+
+// fillIn writes the length of what is behind the byte at at in place of that
+// byte, moving it if the length takes more than one.
+func fillIn(dst []byte, at int) []byte {
+	length := len(dst) - at - 1
 	if length < 0x80 {
-		dst[at+1] = byte(length)
+		dst[at] = byte(length)
 		return dst
 	}
 	var b [4]byte
 	v := appendVarint(b[:0], length)
 	dst = append(dst, v[1:]...) // room for the rest of the length
-	copy(dst[at+1+len(v):], dst[at+2:at+2+length])
-	copy(dst[at+1:], v)
+	copy(dst[at+len(v):], dst[at+1:at+1+length])
+	copy(dst[at:], v)
 	return dst
 }
 

@@ -263,17 +263,7 @@ func (p *Properties) append(dst []byte) []byte {
 	for i := range p.User {
 		dst = appendText(appendText(append(dst, idUser), p.User[i].Name), p.User[i].Value)
 	}
-	length := len(dst) - at - 1
-	if length < 0x80 {
-		dst[at] = byte(length)
-		return dst
-	}
-	var b [4]byte
-	v := appendVarint(b[:0], length)
-	dst = append(dst, v[1:]...)
-	copy(dst[at+len(v):], dst[at+1:at+1+length])
-	copy(dst[at:], v)
-	return dst
+	return fillIn(dst, at)
 }
 
 // appendMessage appends those of messages.

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/gatehouse/gatehouse"
+
+	"github.com/google/uuid"
 )
 
 // ContentType is the media type of a Problem in JSON.
@@ -56,6 +58,17 @@ type Problem struct {
 	Kind       string  `json:"kind"`
 	Rule       string  `json:"rule,omitempty"`
 	RetryAfter float64 `json:"retryAfter,omitempty"` // seconds
+}
+
+// Name gives an internal error a name of its own in place of its text, under
+// which the log is to tell what it was. It reports whether p is one.
+func (p *Problem) Name() bool {
+	if p.Kind != gatehouse.Internal.String() {
+		return false
+	}
+	p.Instance = "urn:uuid:" + uuid.NewString()
+	p.Detail = "the gateway failed; its log tells why under this instance"
+	return true
 }
 
 // New describes err. The text of an internal error is not in it.

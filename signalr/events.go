@@ -76,12 +76,7 @@ func (c *Conn) sendEvents(w http.ResponseWriter) error {
 	event := appendEvent(takeBuffer(), chunk)
 	defer giveBuffer(event)
 	err := paced(w, event, c.server.options.WriteTimeout)
-	c.mu.Lock()
-	do := c.written()
-	c.mu.Unlock()
-	if do != nil {
-		do()
-	}
+	c.wrote()
 	return err
 }
 

@@ -206,6 +206,16 @@ func (c *Conn) written() func() {
 	return c.out.takeWaiter(c.waiting(), c.stage == ended)
 }
 
+// wrote is written for who does not hold mu, and makes the call.
+func (c *Conn) wrote() {
+	c.mu.Lock()
+	do := c.written()
+	c.mu.Unlock()
+	if do != nil {
+		do()
+	}
+}
+
 // Buffered returns how many bytes wait to be sent, or with stateful reconnect
 // to be acknowledged.
 func (c *Conn) Buffered() int {

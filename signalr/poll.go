@@ -105,12 +105,7 @@ func (c *Conn) answerPoll(w http.ResponseWriter, chunk []byte) {
 	h.Set("Content-Length", strconv.Itoa(len(chunk)))
 	w.WriteHeader(http.StatusOK)
 	err := paced(w, chunk, c.server.options.WriteTimeout)
-	c.mu.Lock()
-	do := c.written()
-	c.mu.Unlock()
-	if do != nil {
-		do()
-	}
+	c.wrote()
 	if err != nil {
 		c.end(ErrBroken, nil)
 	}

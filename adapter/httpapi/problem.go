@@ -10,8 +10,6 @@ import (
 
 	"github.com/gatehouse/gatehouse"
 	"github.com/gatehouse/gatehouse/problem"
-
-	"github.com/google/uuid"
 )
 
 // An answer is the body of an error.
@@ -26,12 +24,10 @@ type answer struct {
 // name of its own instead of its text, and is logged under that.
 func newProblem(log *slog.Logger, r *http.Request, err error) *answer {
 	p := &answer{Problem: problem.New(err)}
-	switch p.Kind {
-	case gatehouse.Internal.String():
-		p.Instance = "urn:uuid:" + uuid.NewString()
-		p.Detail = "the gateway failed; its log tells why under this instance"
+	switch {
+	case p.Name():
 		log.ErrorContext(r.Context(), "request failed", "instance", p.Instance, "method", r.Method, "path", r.URL.Path, "error", err)
-	case gatehouse.Revoked.String():
+	case p.Kind == gatehouse.Revoked.String():
 		p.Detail = "com.microsoft:publisher-revoked: " + p.Detail // the words Azure's clients look for
 	}
 	return p

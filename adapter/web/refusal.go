@@ -9,8 +9,6 @@ import (
 
 	"github.com/gatehouse/gatehouse"
 	"github.com/gatehouse/gatehouse/problem"
-
-	"github.com/google/uuid"
 )
 
 // refuse answers a request with an error. A connection on which a proof was
@@ -37,8 +35,7 @@ func (v *serving) refuse(w http.ResponseWriter, err error) {
 // of its own instead of its text, and is logged under that.
 func (v *serving) tell(err error) problem.Problem {
 	p := problem.New(err)
-	if p.Kind == gatehouse.Internal.String() {
-		p.Instance = "urn:uuid:" + uuid.NewString()
+	if p.Name() { // those who speak by hand are not shown the instance
 		p.Detail = "the gateway failed; its log tells why under " + p.Instance
 		v.options.Logger.Error("an operation failed", slog.String("protocol", v.protocol), slog.String("instance", p.Instance), slog.Any("error", err))
 	}
