@@ -122,8 +122,8 @@ const (
 
 // Accept hands out connections, each to serve in a goroutine of its own, until
 // ctx is done, when it returns nil, or the listener fails. It closes the
-// listener. For those there is no room for it closes the connection: nothing
-// was said on it.
+// listener. Each connection that serve was given must leave when it is over.
+// Those there is no room for are closed: nothing was said on them.
 func (s *Connections[C]) Accept(ctx context.Context, ln net.Listener, serve func(net.Conn)) error {
 	stop := context.AfterFunc(ctx, func() { _ = ln.Close() }) // Accept says what comes of it
 	err := s.accept(ln, serve)
@@ -142,12 +142,9 @@ func (s *Connections[C]) accept(ln net.Listener, serve func(net.Conn)) error {
 		if err == nil {
 			pause = minPause
 			if s.Admit() {
-				go func() {
-					defer s.Leave()
-					serve(nc)
-				}()
+				go serve(nc)
 			} else {
-				_ = nc.Close() // nothing was said on it
+				_ = nc.Close()
 			}
 			continue
 		}

@@ -1,8 +1,10 @@
 package telemetry
 
 import (
+	"errors"
 	"net"
-	"sync"
+	"sync/atomic"
+	"syscall"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -44,16 +46,28 @@ func (l *listener) Accept() (net.Conn, error) {
 	}
 	l.accepted.Inc()
 	l.open.Inc()
-	return &conn{Conn: c, closed: sync.OnceFunc(l.open.Dec)}, nil
+	return &conn{Conn: c, open: l.open}, nil
 }
 
 type conn struct {
 	net.Conn
-	closed func()
+	open   prometheus.Gauge
+	closed atomic.Bool
 }
 
 // Close closes the connection; the first call counts.
 func (c *conn) Close() error {
-	c.closed()
+	if !c.closed.Swap(true) {
+		c.open.Dec()
+	}
 	return c.Conn.Close()
+}
+
+// SyscallConn returns that of the connection itself.
+func (c *conn) SyscallConn() (syscall.RawConn, error) {
+	inner, ok := c.Conn.(syscall.Conn)
+	if !ok {
+		return nil, errors.ErrUnsupported
+	}
+	return inner.SyscallConn()
 }

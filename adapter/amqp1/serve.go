@@ -37,6 +37,7 @@ func newServing(a *Adapter, g *gate.Gate) *serving {
 // serve serves one connection until it ends. The goroutine stays in run for
 // long: what needs more stack than that is in functions that return before.
 func (s *serving) serve(nc net.Conn) {
+	defer s.conns.Leave()
 	if c, nc := s.begin(nc); c != nil {
 		c.run(nc)
 	}

@@ -55,6 +55,7 @@ func (c *connection) breakOff(err error) {
 		c.over.Store(true)
 	}
 	c.out.broken = true
+	c.rouse()
 	_ = c.nc.Close() // it is broken
 	c.room.Broadcast()
 }
@@ -90,11 +91,13 @@ func (c *connection) close() {
 	// Closing while there is something unread could take back what was
 	// written: the reader, which is woken, throws it away for a while.
 	half, ok := c.nc.(interface{ CloseWrite() error })
-	switch {
-	case !ok, c.out.broken, half.CloseWrite() != nil:
-		_ = c.nc.Close() // it is over
-	case !c.web: // whose reader ends with the closing handshake
+	toRead := ok && !c.out.broken && half.CloseWrite() == nil
+	if toRead && !c.web { // whose reader ends with the closing handshake
 		_ = c.nc.SetReadDeadline(time.Now())
+	}
+	c.rouse()
+	if !toRead {
+		_ = c.nc.Close() // it is over
 	}
 	c.closed = true
 	c.room.Broadcast()

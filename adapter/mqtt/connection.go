@@ -10,11 +10,12 @@ import (
 	"github.com/gatehouse/gatehouse"
 	"github.com/gatehouse/gatehouse/auth"
 	"github.com/gatehouse/gatehouse/gate"
+	"github.com/gatehouse/gatehouse/idle"
 )
 
-// A connection is one client's connection. Packets are read and dealt with on
-// the goroutine that serves it; what is written, and what comes from an inbox,
-// has goroutines that exist while there is anything.
+// A connection is one client's connection. It has a goroutine that reads packets
+// and deals with them as long as they come; what is written, and what comes from
+// an inbox, has others as long as there is anything.
 type connection struct {
 	*serving
 	protocol string // ProtocolTLS or ProtocolPlain
@@ -25,6 +26,8 @@ type connection struct {
 	origin   string            // of a browser's page
 	shown    *auth.Certificate // nil if the client showed none
 	deadline time.Time         // of CONNECT
+	place    idle.Place
+	restless bool // it cannot be watched
 	in       input
 
 	// Set by CONNECT.
@@ -70,18 +73,62 @@ type limits struct {
 	packet     int // bytes; 0: no limit
 }
 
-// run serves the connection until it ends.
-func (c *connection) run(nc net.Conn) {
+// enter begins to use a connection; it reports whether the gateway still serves
+// any.
+func (c *connection) enter(nc net.Conn) bool {
 	c.nc = nc
 	c.room.L = &c.mu
 	c.feeds[1].dead = true
 	if !c.conns.Enter(c) {
-		_ = nc.Close()
-		return
+		_ = nc.Close() // nothing was said on it
+		return false
 	}
-	c.read()
+	return true
+}
+
+// attend deals with what comes, until the connection ends, when it returns true,
+// or nothing comes for a while: then the connection is left to the watcher, which
+// has it attended to again.
+func (c *connection) attend() (over bool) {
+	for c.read() {
+		if c.rest() {
+			return false // it is somebody else's by now
+		}
+	}
 	c.leave()
 	c.linger()
-	_ = nc.Close() // if it was not already
+	_ = c.nc.Close() // if it was not already
 	c.conns.Exit(c)
+	return true
+}
+
+// rest has an idle connection watched. It reports whether that is possible.
+func (c *connection) rest() bool {
+	if !c.idle.Watch(&c.place, c.nc, c.until(time.Now()), c) {
+		c.restless = true
+		return false
+	}
+	if c.over.Load() {
+		c.idle.Wake(&c.place) // whoever ended it may not have seen it idle
+	}
+	return true
+}
+
+// Awake implements idle.Awaker.
+func (c *connection) Awake() {
+	go func() {
+		if c.attend() {
+			c.conns.Leave()
+		}
+	}()
+}
+
+// mayRest reports whether the connection can be idle.
+func (c *connection) mayRest() bool { return c.idle != nil && !c.restless && c.session != nil }
+
+// rouse has the connection attended to if it is idle.
+func (c *connection) rouse() {
+	if c.idle != nil {
+		c.idle.Wake(&c.place)
+	}
 }

@@ -157,10 +157,11 @@ func TestBusyIsNotSilent(t *testing.T) {
 	if _, err := client.Write((&mqtt.Ping{Type: mqtt.TypePingReq}).Append(nil)); err != nil {
 		t.Fatal(err)
 	}
-	c := &connection{nc: nc, session: new(gate.Session), keepAlive: time.Second}
+	c := &connection{serving: newServing(New(Options{}), nil), nc: nc, session: new(gate.Session), keepAlive: time.Second}
+	c.in.limit = maxFirst
 	c.in.last = time.Now().Add(-time.Minute) // it was busy since
-	if err := c.fill(); err != nil {
-		t.Error(err)
+	if h, _, err := c.next(func() {}); err != nil || h.Type != mqtt.TypePingReq {
+		t.Error(h.Type, err)
 	}
 }
 
@@ -284,7 +285,7 @@ func TestWebBuffer(t *testing.T) {
 	t.Parallel()
 	client, nc := net.Pipe()
 	defer func() { _ = client.Close(); _ = nc.Close() }()
-	c := &connection{nc: nc, web: true, session: new(gate.Session), keepAlive: time.Minute}
+	c := &connection{serving: newServing(New(Options{}), nil), nc: nc, web: true, session: new(gate.Session), keepAlive: time.Minute}
 	c.in.reading = &reading{buf: make([]byte, 0, 1<<20)}
 	go func() { _, _ = client.Write((&mqtt.Ping{Type: mqtt.TypePingReq}).Append(nil)) }()
 	if err := c.fill(); err != nil {

@@ -57,10 +57,7 @@ func FuzzConnection(f *testing.F) {
 		if !running.conns.Admit() {
 			t.Fatal("not admitted")
 		}
-		go func() {
-			defer running.conns.Leave()
-			running.serve(server)
-		}()
+		go running.serve(server)
 		go func() {
 			if version == byte(mqtt.Version311) || version == byte(mqtt.Version5) {
 				_, _ = client.Write(connect(mqtt.Version(version)))

@@ -14,12 +14,11 @@ import (
 
 // Bounds of what is read.
 const (
-	maxFirst  = 64 << 10               // bytes of the CONNECT packet, with its will
-	idleTime  = time.Second            // after which an idle connection gives its buffer back
-	partTime  = time.Minute            // for a packet to come whole, at least
-	glance    = 100 * time.Millisecond // for what has come already
-	smallRead = 16                     // bytes that an idle connection reads first
-	readSize  = 16 << 10               // of a buffer for reading
+	maxFirst = 64 << 10               // bytes of the CONNECT packet, with its will
+	idleTime = time.Second            // after which a connection that says nothing is idle
+	partTime = time.Minute            // for a packet to come whole, at least
+	glance   = 100 * time.Millisecond // for what has come already
+	readSize = 16 << 10               // of a buffer for reading
 )
 
 // An input is what a client has sent and was not dealt with. An idle connection
@@ -30,7 +29,6 @@ type input struct {
 	limit    int       // of a packet
 	last     time.Time // when something came
 	begun    time.Time // when the packet that is not whole yet began; zero: there is none
-	small    [smallRead]byte
 }
 
 // A reading is what a connection needs that is being read.
@@ -45,15 +43,16 @@ type reading struct {
 }
 
 // next returns the header and the body of the next packet, which are lent until
-// the next call. quiet is called before it waits for the client.
+// the next call, or errIdle. quiet is called before it waits for the client.
 func (c *connection) next(quiet func()) (mqtt.Header, []byte, error) {
 	in := &c.in
+	if in.reading == nil {
+		in.reading = getReading()
+	}
 	for {
-		if in.reading != nil {
-			h, body, err := in.packet()
-			if body != nil || err != nil {
-				return h, body, err
-			}
+		h, body, err := in.packet()
+		if body != nil || err != nil {
+			return h, body, err
 		}
 		quiet()
 		if err := c.fill(); err != nil {
@@ -81,37 +80,32 @@ func (in *input) packet() (h mqtt.Header, body []byte, err error) {
 	return h, b[n:total:total], nil
 }
 
-// fill reads more. An idle connection waits in fillIdle, with as little on its
-// stack as can be: the runtime halves a stack of 8 KiB only if less than about
-// 1,200 bytes of it are in use.
+// fill reads more behind what is in the buffer. A connection that says nothing
+// for a while gives its buffer back, and is idle.
 func (c *connection) fill() error {
-	if c.in.reading == nil {
-		return c.fillIdle()
-	}
-	return c.fillMore()
-}
-
-// fillMore reads behind what is in the buffer.
-func (c *connection) fillMore() error {
 	in := &c.in
 	now := time.Now()
 	until := c.until(now)
 	in.makeRoom()
-	if c.web && len(in.buf) == 0 && cap(in.buf) > readSize {
-		in.buf = make([]byte, 0, readSize) // it is never found idle
+	mayRest := c.mayRest()
+	if len(in.buf) == 0 && cap(in.buf) > readSize && !mayRest {
+		in.buf = make([]byte, 0, readSize) // the large one would not be given back
 	}
-	idle := len(in.buf) == 0 && !c.web
-	if soon := now.Add(idleTime); idle && until.After(soon) {
-		until = soon
+	resting := mayRest && len(in.buf) == 0 && until.Sub(now) > max(c.idleTime, glance)
+	if resting {
+		until = now.Add(c.idleTime)
 	}
 	n, err := c.readInto(in.buf[len(in.buf):cap(in.buf)], until)
 	in.buf = in.buf[:len(in.buf)+n]
-	if n == 0 && idle && errors.Is(err, os.ErrDeadlineExceeded) && c.session != nil && time.Now().Before(c.until(now)) {
+	if resting && errors.Is(err, os.ErrDeadlineExceeded) {
 		c.relax()
-		return nil
+		return errIdle
 	}
 	return err
 }
+
+// errIdle says that nothing has come for a while.
+var errIdle = errors.New("nothing comes")
 
 // makeRoom has room behind what is in the buffer. A buffer grows with what has
 // come, not with what was announced.
@@ -137,28 +131,10 @@ func (c *connection) relax() {
 	}
 }
 
-// fillIdle waits for the first bytes without a buffer.
-func (c *connection) fillIdle() error {
-	in := &c.in
-	if c.web || c.session == nil {
-		in.reading = getReading()
-		return nil
-	}
-	n, err := c.readInto(in.small[:], c.until(time.Now()))
-	if n > 0 {
-		in.reading = getReading()
-		in.buf = append(in.buf, in.small[:n]...)
-	}
-	return err
-}
-
 // readInto reads what there is into b, which it waits for until then.
 func (c *connection) readInto(b []byte, until time.Time) (int, error) {
-	if err := c.nc.SetReadDeadline(until); err != nil {
+	if err := c.listenUntil(until); err != nil {
 		return 0, err
-	}
-	if c.over.Load() {
-		return 0, errOver // whoever ends the connection may have set the deadline before
 	}
 	n, err := c.nc.Read(b)
 	if n > 0 {
@@ -170,6 +146,17 @@ func (c *connection) readInto(b []byte, until time.Time) (int, error) {
 		return n, nil // an error comes again
 	}
 	return 0, err
+}
+
+// listenUntil has reading, and waiting for that, end at a time.
+func (c *connection) listenUntil(t time.Time) error {
+	if err := c.nc.SetReadDeadline(t); err != nil {
+		return err
+	}
+	if c.over.Load() {
+		return errOver // whoever ends the connection may have set the deadline before
+	}
+	return nil
 }
 
 // until returns when the client must have sent something: the rest of a packet,

@@ -21,8 +21,9 @@
 // # Goroutines
 //
 // One per connection; one more while it has something to write, and one while
-// messages are taken from its inbox. An idle connection has a single one, and
-// no buffers.
+// messages are taken from its inbox. A connection that has said nothing for a
+// second has none, and no buffers: package idle waits for it. Those over
+// WebSocket, and all on systems other than Linux, keep one.
 package mqttadapter
 
 import (
@@ -106,13 +107,16 @@ const (
 )
 
 // An Adapter serves MQTT. It holds no state but its options.
-type Adapter struct{ options Options }
+type Adapter struct {
+	options  Options
+	idleTime time.Duration // after which a connection that says nothing is idle
+}
 
 var _ adapter.Adapter = (*Adapter)(nil)
 
 // New returns the adapter mqtts if the options have TLS, or else the adapter
 // mqtt.
-func New(o Options) *Adapter { return &Adapter{options: o.complete()} }
+func New(o Options) *Adapter { return &Adapter{options: o.complete(), idleTime: idleTime} }
 
 // Protocol returns the adapter's name: ProtocolTLS or ProtocolPlain.
 func (a *Adapter) Protocol() string {

@@ -2,18 +2,24 @@ package mqttadapter
 
 import (
 	"context"
+	"errors"
 
 	"github.com/gatehouse/gatehouse/auth"
 	"github.com/gatehouse/gatehouse/inbox"
 	"github.com/gatehouse/gatehouse/mqtt"
 )
 
-// read reads packets and deals with them until the connection ends, and leaves
-// a cause.
-func (c *connection) read() {
-	c.in.limit = maxFirst
+// read reads packets and deals with them, until nothing comes for a while, when
+// it returns true, or the connection is to end and has a cause.
+func (c *connection) read() (idle bool) {
+	if c.session == nil {
+		c.in.limit = maxFirst
+	}
 	for {
-		h, body, err := c.next(c.rest)
+		h, body, err := c.next(c.decided)
+		if errors.Is(err, errIdle) {
+			return true
+		}
 		if c.over.Load() {
 			break
 		}
@@ -27,14 +33,15 @@ func (c *connection) read() {
 		}
 	}
 	if c.session != nil {
-		c.rest()
+		c.decided()
 	}
+	return false
 }
 
 // packet deals with a packet. It returns why the connection is to end, or nil.
 func (c *connection) packet(h mqtt.Header, body []byte) *cause {
 	if c.session == nil {
-		return aside(func() *cause { return c.first(h, body) })
+		return c.first(h, body)
 	}
 	var err error
 	switch h.Type {
@@ -52,7 +59,7 @@ func (c *connection) packet(h mqtt.Header, body []byte) *cause {
 	case mqtt.TypeSubscribe:
 		p := new(mqtt.Subscribe)
 		if err = p.Decode(body, c.version()); err == nil {
-			return aside(func() *cause { return c.subscribe(p) })
+			return c.subscribe(p)
 		}
 	case mqtt.TypeUnsubscribe:
 		p := new(mqtt.Unsubscribe)
@@ -78,14 +85,6 @@ func (c *connection) packet(h mqtt.Header, body []byte) *cause {
 		return &cause{code: mqtt.ProtocolError, text: "a client does not send " + h.Type.String() + " there"}
 	}
 	return c.readFailed(err)
-}
-
-// aside does what is rare and needs a large stack on a goroutine of its own.
-// That of a connection, whose stack stays, is kept small by it.
-func aside(f func() *cause) *cause {
-	done := make(chan *cause, 1)
-	go func() { done <- f() }()
-	return <-done
 }
 
 // first deals with the first packet, which is to be CONNECT.
@@ -119,9 +118,9 @@ func (c *connection) ack(a *mqtt.Ack) {
 	}
 }
 
-// rest does what was put off while packets came one after the other: it settles
-// what the client has decided about, and has more messages taken for it.
-func (c *connection) rest() {
+// decided does what was put off while packets came one after the other: it
+// settles what the client has decided about, and has more messages taken for it.
+func (c *connection) decided() {
 	r := c.in.reading
 	if r == nil {
 		return
@@ -145,7 +144,7 @@ func (c *connection) decide(o *outgoing, s inbox.Settlement) {
 	list := &c.in.settling[i]
 	*list = append(*list, s)
 	if len(*list) >= maxSettling {
-		c.rest()
+		c.decided()
 	}
 }
 

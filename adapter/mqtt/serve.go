@@ -10,12 +10,18 @@ import (
 	"github.com/gatehouse/gatehouse/adapter"
 	"github.com/gatehouse/gatehouse/auth"
 	"github.com/gatehouse/gatehouse/gate"
+	"github.com/gatehouse/gatehouse/idle"
 )
 
 // Serve serves ln until ctx is done: see adapter.Adapter.
 func (a *Adapter) Serve(ctx context.Context, ln net.Listener, g *gate.Gate) error {
 	s := newServing(a, g)
-	err := s.conns.Accept(ctx, ln, s.serve)
+	var err error
+	if s.idle, err = idle.New(); err != nil {
+		return err
+	}
+	defer s.idle.Close()
+	err = s.conns.Accept(ctx, ln, s.serve)
 	s.stop()
 	return err
 }
@@ -27,6 +33,7 @@ type serving struct {
 	ctx   context.Context // ends what is left once the drain time is over
 	cut   context.CancelFunc
 	conns *adapter.Connections[*connection]
+	idle  *idle.Watcher  // nil: connections are never idle
 	wills sync.WaitGroup // of its connections, as long as they may be sent
 }
 
@@ -36,16 +43,28 @@ func newServing(a *Adapter, g *gate.Gate) *serving {
 	return s
 }
 
-// serve serves one connection until it ends.
+// serve serves one connection until it is idle or ends.
 func (s *serving) serve(nc net.Conn) {
-	c := &connection{serving: s, protocol: s.Protocol(), remote: adapter.RemoteOf(nc), secure: s.options.TLS != nil}
-	c.deadline = time.Now().Add(s.options.ConnectTime)
+	c := s.newConnection(nc)
+	if !c.begin(nc) || c.attend() {
+		s.conns.Leave()
+	}
+}
+
+func (s *serving) newConnection(nc net.Conn) *connection {
+	return &connection{
+		serving: s, protocol: s.Protocol(), remote: adapter.RemoteOf(nc), secure: s.options.TLS != nil,
+		deadline: time.Now().Add(s.options.ConnectTime),
+	}
+}
+
+// begin shakes hands over TLS, if there is any, and enters; it reports whether
+// that was possible.
+func (c *connection) begin(nc net.Conn) bool {
 	if c.secure {
 		nc = c.handshake(nc)
 	}
-	if nc != nil {
-		c.run(nc)
-	}
+	return nc != nil && c.enter(nc)
 }
 
 // handshake begins TLS; it returns nil if that fails.

@@ -39,7 +39,11 @@ func newSite(t testing.TB, o Options) *site {
 	s := &site{TB: t, world: adaptertest.NewWorld(t, newEngine, secret.New), address: ln.Addr().String()}
 	serving, stop := context.WithCancel(context.Background())
 	served := make(chan error, 1)
-	go func() { served <- New(o).Serve(serving, ln, s.world.Gate) }()
+	a := New(o)
+	if _, test := t.(*testing.T); test {
+		a.idleTime = time.Millisecond // connections are idle and wake all the time
+	}
+	go func() { served <- a.Serve(serving, ln, s.world.Gate) }()
 	s.stop = stop
 	t.Cleanup(func() {
 		stop()

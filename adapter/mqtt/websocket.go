@@ -50,6 +50,8 @@ func (s *serving) serveWebSocket(w http.ResponseWriter, r *http.Request) {
 		c.protocol, c.secure = ProtocolTLS, true
 	}
 	c.show(r.TLS)
-	c.run(nc)
+	if c.enter(nc) {
+		c.attend()
+	}
 	nc.Finish()
 }

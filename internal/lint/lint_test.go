@@ -32,7 +32,7 @@ type pkg struct {
 func layers() [][]string {
 	return [][]string{
 		{"."},
-		{"rule", "record", "cloudevents", "sas", "engine", "handler", "auth", "plugin", "telemetry", "config", "amqp", "mqtt", "signalr", "problem"},
+		{"rule", "record", "cloudevents", "sas", "engine", "handler", "auth", "plugin", "telemetry", "config", "amqp", "mqtt", "signalr", "problem", "idle"},
 		{"restrict", "route", "condition", "channel", "inbox"},
 		{"directory"},
 		{"gate", "dispatch"},
