@@ -51,11 +51,15 @@ func dialMQTT(ctx context.Context, g *remote, endpoint int, key string, buffer i
 	}
 	c := &mqttConn{Conn: nc, in: bufio.NewReaderSize(nc, buffer)}
 	_ = c.SetDeadline(time.Now().Add(dialTime)) // a socket has deadlines
-	if err := c.connect(account+"/"+endpointName(endpoint), key); err != nil {
+	if err := c.connect(mqttConnect(endpoint, key).Append(nil)); err != nil {
 		_ = nc.Close()
 		return nil, err
 	}
 	return c, nil
+}
+
+func mqttConnect(endpoint int, key string) *mqtt.Connect {
+	return &mqtt.Connect{Version: mqtt.Version5, CleanStart: true, KeepAlive: 600, UserName: account + "/" + endpointName(endpoint), Password: []byte(key)}
 }
 
 // perAddress is how many connections to a server an address has ports for, with
@@ -87,10 +91,10 @@ func portLater(_, _ string, c syscall.RawConn) error {
 	return errorsOf(err, failed)
 }
 
-func (c *mqttConn) connect(user, key string) error {
-	p := mqtt.Connect{Version: mqtt.Version5, CleanStart: true, KeepAlive: 600, UserName: user, Password: []byte(key)}
+// connect writes a CONNECT, and maybe more behind it, and reads CONNACK.
+func (c *mqttConn) connect(packets []byte) error {
 	var answer mqtt.ConnAck
-	err := c.ask(p.Append(nil), mqtt.TypeConnAck, func(_ mqtt.Header, body []byte) error { return answer.Decode(body, mqtt.Version5) })
+	err := c.ask(packets, mqtt.TypeConnAck, func(_ mqtt.Header, body []byte) error { return answer.Decode(body, mqtt.Version5) })
 	if err != nil {
 		return err
 	}
@@ -103,10 +107,13 @@ func (c *mqttConn) connect(user, key string) error {
 	return nil
 }
 
-// ask writes a packet and decodes the answer, which is to be of a type.
-func (c *mqttConn) ask(packet []byte, want mqtt.Type, decode func(mqtt.Header, []byte) error) error {
-	if _, err := c.Write(packet); err != nil {
-		return err
+// ask writes packets, if any, and decodes the next one that comes, which is to
+// be of a type.
+func (c *mqttConn) ask(packets []byte, want mqtt.Type, decode func(mqtt.Header, []byte) error) error {
+	if len(packets) > 0 {
+		if _, err := c.Write(packets); err != nil {
+			return err
+		}
 	}
 	h, body, err := c.next()
 	switch {
@@ -118,11 +125,16 @@ func (c *mqttConn) ask(packet []byte, want mqtt.Type, decode func(mqtt.Header, [
 	return decode(h, body)
 }
 
-// subscribe subscribes to the inbox.
-func (c *mqttConn) subscribe() error {
+// appendSubscribe appends the packet that subscribes to the inbox.
+func appendSubscribe(dst []byte) []byte {
 	s := mqtt.Subscribe{PacketID: 1, Filters: []mqtt.Filter{{Topic: "inbox", QoS: 1}}}
+	return s.Append(dst, mqtt.Version5)
+}
+
+// subscribe writes packets, if any, and reads the answer to appendSubscribe's.
+func (c *mqttConn) subscribe(packets []byte) error {
 	var answer mqtt.SubAck
-	err := c.ask(s.Append(nil, mqtt.Version5), mqtt.TypeSubAck, func(_ mqtt.Header, body []byte) error { return answer.Decode(body, mqtt.Version5) })
+	err := c.ask(packets, mqtt.TypeSubAck, func(_ mqtt.Header, body []byte) error { return answer.Decode(body, mqtt.Version5) })
 	if err == nil && answer.Codes[0] != mqtt.GrantedQoS1 {
 		err = gatehouse.Errorf(gatehouse.Internal, "the subscription is refused: %v", answer.Codes[0])
 	}
@@ -245,7 +257,7 @@ func dialMQTTInbox(ctx context.Context, g *remote, endpoint, buffer int) (*mqttR
 	if err != nil {
 		return nil, err
 	}
-	if err = c.subscribe(); err == nil {
+	if err = c.subscribe(appendSubscribe(nil)); err == nil {
 		err = c.SetDeadline(time.Time{})
 	}
 	if err != nil {

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"bufio"
 	"context"
 	"fmt"
 	"io"
@@ -158,14 +159,22 @@ func (r *run) fillAndDrain(ctx context.Context, p *protocol, g *remote, n int, m
 	})
 }
 
-// takeOne connects, takes one message, acknowledges it and leaves.
+// takeOne connects, takes one message, acknowledges it and leaves, writing at
+// once what need not wait for an answer (5.0 section 3.1.4).
 func takeOne(ctx context.Context, g *remote, endpoint int) error {
-	c, err := dialMQTTInbox(ctx, g, endpoint, idleBuffer)
+	nc, err := dialFrom(ctx, endpoint, g.addresses["mqtt"])
 	if err != nil {
 		return err
 	}
+	c := &mqttReceiver{&mqttConn{Conn: nc, in: bufio.NewReaderSize(nc, idleBuffer)}}
 	_ = c.SetDeadline(time.Now().Add(dialTime)) // a socket has deadlines
-	err = c.take()
+	err = c.connect(appendSubscribe(mqttConnect(endpoint, g.Listen).Append(nil)))
+	if err == nil {
+		err = c.subscribe(nil)
+	}
+	if err == nil {
+		err = c.take()
+	}
 	if err == nil {
 		_, err = c.Write((&mqtt.Disconnect{}).Append(c.out, mqtt.Version5))
 	}

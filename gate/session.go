@@ -95,9 +95,6 @@ func (g *Gate) Open(ctx context.Context, a Attempt) (*Session, error) {
 		}
 		return nil, err
 	}
-	if f := g.Events.Opened; f != nil {
-		f(a.Protocol)
-	}
 	return s, nil
 }
 
@@ -117,13 +114,21 @@ func (g *Gate) open(ctx context.Context, a Attempt) (*Session, error) {
 		s.shardKey = s.id.String() // spreads trusted producers, keeps the order of each
 	}
 	s.source = s.ident.Source()
+	checked := g.snapshot.Load()
 	if err := g.standing(s); err != nil {
 		s.end(err)
 		return nil, err
 	}
 	s.limits = g.limits.take(s.party)
+	if f := g.Events.Opened; f != nil {
+		f(a.Protocol) // before anything can end it
+	}
 	g.sessions.add(s)
-	// A change between the check above and here did not see the session.
+	if g.snapshot.Load() == checked {
+		s.watchExpiry()
+		return s, nil
+	}
+	// A change since the check has not seen the session.
 	if err := g.standing(s); err != nil {
 		s.end(err)
 		return nil, err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -376,5 +377,37 @@ func TestRotatedWhileRenewing(t *testing.T) {
 	}
 	if !errors.Is(s.Err(), gatehouse.Revoked) {
 		t.Errorf("the session goes on: %v", s.Err())
+	}
+}
+
+// What is taken away while a session is being opened, after it was looked at,
+// keeps it from being opened, and who counts sessions ends with none.
+func TestTakenWhileOpening(t *testing.T) {
+	t.Parallel()
+	for name, take := range map[string]func(*rig){
+		"revoked": func(r *rig) { r.Revoke(sender) },
+		"deleted": func(r *rig) { r.delete(directory.KindEndpoint, sender) },
+		"rotated out": func(r *rig) {
+			if _, err := r.Directory.Rotate(context.Background(), account, sender, gatehouse.PolicySend, directory.Primary); err != nil {
+				r.Fatal(err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t)
+			var told []string
+			r.Gate.Events.Opened = func(string) {
+				told = append(told, "opened")
+				take(r)
+			}
+			r.Gate.Events.Closed = func(string) { told = append(told, "closed") }
+			if kind := r.refused(attempt(sender, gatehouse.RightSend)); kind != gatehouse.Revoked && kind != gatehouse.NotFound {
+				t.Error(kind)
+			}
+			if !slices.Equal(told, []string{"opened", "closed"}) {
+				t.Error(told)
+			}
+		})
 	}
 }

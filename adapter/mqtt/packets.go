@@ -16,7 +16,7 @@ func (c *connection) read() (idle bool) {
 		c.in.limit = maxFirst
 	}
 	for {
-		h, body, err := c.next(c.decided)
+		h, body, err := c.next(c.catchUp)
 		if errors.Is(err, errIdle) {
 			return true
 		}
@@ -33,9 +33,19 @@ func (c *connection) read() (idle bool) {
 		}
 	}
 	if c.session != nil {
-		c.decided()
+		c.catchUp()
 	}
 	return false
+}
+
+// catchUp does what was put off while packets came one after the other: answers
+// are written, what the client has decided about is settled, and more is taken
+// for it.
+func (c *connection) catchUp() {
+	c.mu.Lock()
+	c.kick()
+	c.mu.Unlock()
+	c.decided()
 }
 
 // packet deals with a packet. It returns why the connection is to end, or nil.
@@ -118,8 +128,8 @@ func (c *connection) ack(a *mqtt.Ack) {
 	}
 }
 
-// decided does what was put off while packets came one after the other: it
-// settles what the client has decided about, and has more messages taken for it.
+// decided settles what the client has decided about, and has more messages taken
+// for it.
 func (c *connection) decided() {
 	r := c.in.reading
 	if r == nil {

@@ -122,6 +122,7 @@ func (c *connection) window(p *mqtt.Publish) *cause {
 		return &cause{code: mqtt.ReceiveMaximumExceeded, text: "too many messages at QoS 2 were not released"}
 	}
 	for c.cause == nil && (over() || c.acks.bytes > maxUnderWay || c.acks.len() > 2*c.options.Window || c.out.bytes() > maxOut) {
+		c.kick()
 		c.room.Wait()
 	}
 	return nil

@@ -22,11 +22,11 @@ type packet interface {
 	Append(dst []byte, v mqtt.Version) []byte
 }
 
-// put has a packet written; c.mu is held.
+// put has a packet written once the reader waits, with the other answers to what
+// it has read; c.mu is held.
 func (c *connection) put(p packet) {
 	buf := c.buffer()
 	*buf = p.Append(*buf, c.version())
-	c.kick()
 }
 
 // reason sets what the client is told of err, if it wants to be told.
@@ -146,6 +146,7 @@ func (c *connection) waitToAnswer() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for c.cause == nil && c.out.bytes() > maxOut {
+		c.kick()
 		c.room.Wait()
 	}
 }
@@ -157,7 +158,6 @@ func (c *connection) pong() *cause {
 	defer c.mu.Unlock()
 	buf := c.buffer()
 	*buf = (&mqtt.Ping{Type: mqtt.TypePingResp}).Append(*buf)
-	c.kick()
 	return nil
 }
 
@@ -168,7 +168,6 @@ func (c *connection) sendAuth() {
 	defer c.mu.Unlock()
 	buf := c.buffer()
 	*buf = p.Append(*buf)
-	c.kick()
 }
 
 // sendRefusal writes the CONNACK for a client that is not let in.

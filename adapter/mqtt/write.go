@@ -64,7 +64,7 @@ func (o *output) unwritten() int {
 }
 
 // buffer returns where to append what is to be written; c.mu is held, and kick
-// must follow.
+// must follow, which the reader does when it has no more packets at hand.
 func (c *connection) buffer() *[]byte {
 	if c.out.buf == nil {
 		c.out.buf = getBuffer()

@@ -3,6 +3,7 @@ package secret
 import (
 	"crypto/sha256"
 	"crypto/subtle"
+	"slices"
 
 	"github.com/gatehouse/gatehouse"
 	"github.com/gatehouse/gatehouse/auth"
@@ -28,18 +29,21 @@ func (a *authenticator) key(r *auth.Request, p proof) (gatehouse.Identity, error
 // ownKey looks for key among both policies of the endpoint, so that a client
 // that uses the wrong one of its two keys can be told.
 func (a *authenticator) ownKey(r *auth.Request, key string) (gatehouse.Identity, error) {
-	var id gatehouse.Identity
-	err := errKey()
-	for _, policy := range [...]gatehouse.PolicyName{gatehouse.PolicySend, gatehouse.PolicyListen} {
-		got, refusal := a.policyKey(r, key, policy, true)
-		switch {
-		case refusal == nil && id.Rights == 0:
-			id, err = got, nil
-		case refusal != nil && id.Rights == 0 && gatehouse.KindOf(refusal) != gatehouse.Unauthenticated:
-			err = refusal
+	policies := [...]gatehouse.PolicyName{gatehouse.PolicySend, gatehouse.PolicyListen}
+	if r.Need == gatehouse.RightListen {
+		slices.Reverse(policies[:])
+	}
+	refusal := errKey()
+	for _, policy := range policies {
+		id, err := a.policyKey(r, key, policy, true)
+		if err == nil {
+			return id, nil
+		}
+		if gatehouse.KindOf(err) != gatehouse.Unauthenticated {
+			refusal = err
 		}
 	}
-	return id, err
+	return gatehouse.Identity{}, refusal
 }
 
 // policyKey proves an identity by a key of one policy.
