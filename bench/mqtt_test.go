@@ -22,7 +22,7 @@ func TestMQTT(t *testing.T) {
 	}
 	for _, name := range []string{
 		"16x64", "1x256", "paced", "paced, p99", "through", "through, allocations each", "idle, that may send, heap",
-		"connected", "waiting, heap", "drained", "drained, cpu each",
+		"connected", "attached", "waiting, heap", "drained", "drained, cpu each",
 	} {
 		i := slices.IndexFunc(r.Figures, func(f Figure) bool { return f.Measurement == "mqtt" && f.Name == name })
 		if i < 0 || r.Figures[i].Unit == "/s" && r.Figures[i].Value <= 0 { // of so few the bytes of each say nothing

@@ -26,6 +26,9 @@ func (r *run) fanOut(ctx context.Context, p *protocol) error {
 	if err := r.toConnected(ctx, p); err != nil {
 		return err
 	}
+	if err := r.attachMany(ctx, p); err != nil {
+		return err
+	}
 	return r.drainMany(ctx, p)
 }
 
@@ -133,16 +136,9 @@ func (r *run) fillAndDrain(ctx context.Context, p *protocol, g *remote, n int, m
 	if err != nil {
 		return err
 	}
-	if err := r.spread(ctx, g, n, 1); err != nil {
+	left, err := r.fillInboxes(ctx, g, n)
+	if err != nil {
 		return err
-	}
-	// The last ones of all shards show that the others have arrived.
-	last := min(lastInboxes, n/2)
-	collect := func(ctx context.Context, g *remote, i int) (io.Closer, error) { return nil, takeOne(ctx, g, i) }
-	for i := n - last; i < n; i++ {
-		if _, err := collect(ctx, g, i); err != nil {
-			return err
-		}
 	}
 	after, err := g.held("")
 	if err != nil {
@@ -153,10 +149,81 @@ func (r *run) fillAndDrain(ctx context.Context, p *protocol, g *remote, n int, m
 	r.note("waiting, heap", each, "B")
 	return g.during(p.name+"-drained", m, func() error {
 		begin := time.Now()
-		_, err := dialAll(ctx, g, n-last, collect)
-		m.elapsed, m.n = time.Since(begin), int64(n-last)
+		_, err := dialAll(ctx, g, left, collect)
+		m.elapsed, m.n = time.Since(begin), int64(left)
 		return err
 	})
+}
+
+// fillInboxes puts one message into each of n inboxes. The last ones of all shards show
+// that the others have arrived: they are emptied. It returns how many are left.
+func (r *run) fillInboxes(ctx context.Context, g *remote, n int) (left int, err error) {
+	if err := r.spread(ctx, g, n, 1); err != nil {
+		return 0, err
+	}
+	left = n - min(lastInboxes, n/2)
+	for i := left; i < n; i++ {
+		if _, err := collect(ctx, g, i); err != nil {
+			return 0, err
+		}
+	}
+	return left, nil
+}
+
+// attachMany measures clients that are connected and begin to receive: each
+// subscribes, takes the one message of its inbox, and acknowledges it.
+func (r *run) attachMany(ctx context.Context, p *protocol) error {
+	n := min(connectedInboxes, r.Connections)
+	g, err := r.remote(ctx, setup{Adapters: []string{p.adapter}, Endpoints: n, Router: true})
+	if err != nil {
+		return err
+	}
+	m := new(rate)
+	if err := errorsOf(r.fillAndAttach(ctx, p, g, n, m), g.stop()); err != nil {
+		return err
+	}
+	r.rate("attached", fmt.Sprintf("%d connected clients: subscribe, take one message, acknowledge; %d at a time", n, idleDialers), m)
+	return nil
+}
+
+func (r *run) fillAndAttach(ctx context.Context, p *protocol, g *remote, n int, m *rate) error {
+	left, err := r.fillInboxes(ctx, g, n)
+	if err != nil {
+		return err
+	}
+	conns := make([]*mqttReceiver, left)
+	closeAll, err := dialAll(ctx, g, left, func(ctx context.Context, g *remote, i int) (io.Closer, error) {
+		c, err := dialMQTT(ctx, g, i, g.Listen, idleBuffer)
+		conns[i] = &mqttReceiver{c}
+		return c, err
+	})
+	defer closeAll()
+	if err != nil {
+		return err
+	}
+	return g.during(p.name+"-attached", m, func() error {
+		begin := time.Now()
+		_, err := dialAll(ctx, g, left, func(_ context.Context, _ *remote, i int) (io.Closer, error) { return nil, conns[i].takeFirst() })
+		m.elapsed, m.n = time.Since(begin), int64(left)
+		return err
+	})
+}
+
+// takeFirst subscribes, takes one message and acknowledges it.
+func (r *mqttReceiver) takeFirst() error {
+	_ = r.SetDeadline(time.Now().Add(dialTime)) // a socket has deadlines
+	if err := r.subscribe(appendSubscribe(nil)); err != nil {
+		return err
+	}
+	if err := r.take(); err != nil {
+		return err
+	}
+	_, err := r.Write(r.out)
+	return err
+}
+
+func collect(ctx context.Context, g *remote, endpoint int) (io.Closer, error) {
+	return nil, takeOne(ctx, g, endpoint)
 }
 
 // takeOne connects, takes one message, acknowledges it and leaves, writing at
