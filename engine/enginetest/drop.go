@@ -18,6 +18,7 @@ var dropTests = []test{
 	{"BeforeTheRecordsOfTheBatch", on(dropBefore)},
 	{"NotIfRefused", on(dropRefused)},
 	{"InFlight", on(dropInFlight)},
+	{"BesideAppends", on(dropBeside)},
 	{"WithinRead", on(dropWithinRead)},
 	{"Readers", on(dropReaders)},
 	{"Waiting", on(dropWaiting)},
@@ -168,6 +169,47 @@ func dropInFlight(r *rig) {
 	}
 	r.commit(0, dropped("log"))
 	r.wantNoLog(0, "log")
+}
+
+// dropBeside drops a log time and again while others append to it and, in the
+// same batches, to logs that nobody has appended to since the engine was opened.
+func dropBeside(r *rig) {
+	const rounds, fresh = 40, 40
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	end := sync.OnceFunc(func() { close(stop); wg.Wait() })
+	defer end()
+	wg.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			for _, b := range []*engine.Batch{dropped("log"), puts(false, "log", "z"), puts(false, "other", "z")} {
+				if err := r.await(r.start(0, b)); err != nil {
+					r.t.Errorf("a commit: %v", err)
+					return
+				}
+			}
+		}
+	})
+	for i := range rounds {
+		b := puts(false, "log", "x")
+		for k := range fresh {
+			b.Records = append(b.Records, puts(false, fmt.Sprintf("fresh %d %d", i, k), "y").Records...)
+		}
+		r.commit(0, b)
+	}
+	end()
+	last := r.put(0, false, "log", "last")
+	got := r.read(0, "log", 0)
+	if n := len(got); n == 0 || got[n-1].offset != last[0] {
+		r.t.Fatalf("%d records, want the last at %d", n, last[0])
+	}
+	for i := range rounds {
+		r.wantData(r.read(0, fmt.Sprintf("fresh %d %d", i, fresh-1), 0), "y")
+	}
 }
 
 // dropWithinRead drops a log from within the function that visits it.
