@@ -92,7 +92,7 @@ type Delivery struct {
 // ReceiveOptions say how to receive; the zero value takes one message under a
 // lock of the policy's duration.
 type ReceiveOptions struct {
-	Max    int           // messages at most; 0: 1
+	Max    int           // messages at most; 0: 1. Beyond MaxReceiveBytes no more are given
 	Delete bool          // remove durably, before they are returned, instead of locking
 	Lock   time.Duration // 0: as the policy says; at most MaxLock
 	NoWait bool          // return no messages instead of waiting
@@ -100,6 +100,10 @@ type ReceiveOptions struct {
 	// but those of groups that are locked by a session.
 	Session *SessionLock
 }
+
+// MaxReceiveBytes is how much a receiver is given at once: when the bodies of the
+// messages it has are this many bytes or more, it gets the others the next time.
+const MaxReceiveBytes = 1 << 20
 
 // An Outcome is what a receiver has decided about a message.
 type Outcome uint8

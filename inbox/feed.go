@@ -56,6 +56,7 @@ type waiter struct {
 	noWait     bool
 	waiting    bool // in the feed's list
 	got        []*Delivery
+	bytes      int     // of bodies in got
 	locks      []*lock // with remove
 	err        error
 	done       chan struct{} // has a token once it is served
@@ -266,7 +267,7 @@ func (f *feed) serve(now int64) {
 
 // fill gives w what is available and reports whether that was anything.
 func (f *feed) fill(w *waiter, now int64) bool {
-	for len(w.got) < w.max {
+	for len(w.got) < w.max && w.bytes < MaxReceiveBytes {
 		e := f.next(now)
 		if e == nil {
 			break
@@ -320,7 +321,7 @@ func (f *feed) give(w *waiter, e *entry, now int64) {
 	if f.session != nil {
 		b.feed.remove(l.off)
 	}
-	w.got = append(w.got, d)
+	w.got, w.bytes = append(w.got, d), w.bytes+len(d.Message.Body)
 }
 
 // lock gives a message that was taken to a receiver.

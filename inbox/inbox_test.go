@@ -104,6 +104,35 @@ func TestReceiversAreServedInTurn(t *testing.T) {
 	})
 }
 
+// Large messages are not all given at once, but one in any case.
+func TestReceiveBytes(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := start(t, inbox.Options{})
+		defer r.stop()
+		for i, size := range []int{inbox.MaxReceiveBytes - 1, 1, 1, 2 * inbox.MaxReceiveBytes, 1} {
+			m := msg(string(rune('a' + i)))
+			m.Body = make([]byte, size)
+			r.putAll(pump, m)
+		}
+		for _, want := range []int{2, 2, 1} {
+			var got []*inbox.Delivery
+			if want == 2 {
+				got = r.take(pump, inbox.ReceiveOptions{Max: 10})
+			} else {
+				given := make(chan []*inbox.Delivery, 1)
+				if _, err := r.ReceiveLater(context.Background(), pump, inbox.ReceiveOptions{Max: 10}, func(list []*inbox.Delivery, _ error) { given <- list }); err != nil {
+					t.Fatal(err)
+				}
+				got = <-given
+			}
+			if len(got) != want {
+				t.Errorf("received %d messages, want %d", len(got), want)
+			}
+		}
+	})
+}
+
 func TestAbandonReturnsToItsPlaceAndCounts(t *testing.T) {
 	t.Parallel()
 	r := start(t, inbox.Options{})
