@@ -3,6 +3,7 @@ package mqttadapter
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"net"
 	"sync"
 	"time"
@@ -18,7 +19,7 @@ func (a *Adapter) Serve(ctx context.Context, ln net.Listener, g *gate.Gate) erro
 	s := newServing(a, g)
 	var err error
 	if s.idle, err = idle.New(); err != nil {
-		return err
+		return errors.Join(err, ln.Close())
 	}
 	defer s.idle.Close()
 	err = s.conns.Accept(ctx, ln, s.serve)
