@@ -100,19 +100,21 @@ func (f *fields) number(name string) (uint64, bool) {
 }
 
 func (f *fields) text(name string) string {
-	v := f.any()
-	s, ok := v.Str()
-	if !ok && !v.IsAbsent() {
-		f.fail(name, v)
-	}
+	s, _ := f.typed(name, wire.TypeString, wire.TypeSymbol).Str()
 	return s
 }
 
 func (f *fields) time(name string) time.Time {
-	v := f.any()
-	t, ok := v.Time()
-	if !ok && !v.IsAbsent() {
-		f.fail(name, v)
-	}
+	t, _ := f.typed(name, wire.TypeTimestamp, wire.TypeTimestamp).Time()
 	return t
+}
+
+// typed returns the next field, absent if it is of neither type.
+func (f *fields) typed(name string, a, b wire.Type) wire.Value {
+	v := f.any()
+	if t := v.Type(); t != a && t != b && !v.IsAbsent() {
+		f.fail(name, v)
+		return wire.Value{}
+	}
+	return v
 }

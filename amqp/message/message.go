@@ -174,11 +174,7 @@ func (m *Message) value(code int) wire.Value {
 	if p.end == 0 {
 		return wire.Value{}
 	}
-	v, _, err := wire.Split(m.raw[p.value:p.end])
-	if err != nil {
-		return wire.Value{}
-	}
-	return v
+	return wire.Raw(m.raw[p.value:p.end:p.end])
 }
 
 // Bare returns the bytes of the message from its first section that is neither

@@ -173,10 +173,17 @@ func FuzzMessage(f *testing.F) {
 		}
 		m.Header()
 		p, err := m.Properties()
+		var fields message.Fields
+		if other := m.Fields(&fields); (other == nil) != (err == nil) {
+			t.Fatalf("properties: %v, fields: %v", err, other)
+		}
 		if err != nil {
 			return
 		}
 		first := message.AppendProperties(nil, &p)
+		if other := message.AppendFields(nil, &fields); !bytes.Equal(first, other) {
+			t.Fatalf("properties: % x, fields: % x", first, other)
+		}
 		again, err := message.Parse(first)
 		if err != nil {
 			t.Fatalf("% x: %v", first, err)

@@ -57,19 +57,24 @@ func (m *Message) MessageID() wire.Value {
 }
 
 func (f *fields) binary(name string) []byte {
-	v := f.any()
-	b, ok := v.Bytes()
-	if !ok && !v.IsAbsent() {
-		f.fail(name, v)
-	}
+	b, _ := f.bytes(name).Bytes()
 	return b
+}
+
+// bytes returns the next field, absent if it has no bytes.
+func (f *fields) bytes(name string) wire.Value {
+	v := f.any()
+	if _, ok := v.Bytes(); !ok && !v.IsAbsent() {
+		f.fail(name, v)
+		return wire.Value{}
+	}
+	return v
 }
 
 // AppendProperties appends a properties section, up to its last field that has
 // a value.
 func AppendProperties(dst []byte, p *Properties) []byte {
-	dst = wire.AppendDescriptor(dst, codeProperties)
-	l := list{dst: wire.StartList(dst), at: len(dst)}
+	l := startProperties(dst)
 	l.value(p.MessageID)
 	l.binary(p.UserID)
 	l.text(p.To)
@@ -87,7 +92,7 @@ func AppendProperties(dst []byte, p *Properties) []byte {
 		l.null()
 	}
 	l.text(p.ReplyToGroupID)
-	return wire.EndList(l.dst[:l.end()], l.at, l.used)
+	return l.finish()
 }
 
 // list appends the fields of a list and remembers the last one that is not null.
@@ -99,11 +104,18 @@ type list struct {
 	size  int // length of dst after that one
 }
 
-func (l *list) end() int {
+func startProperties(dst []byte) list {
+	dst = wire.AppendDescriptor(dst, codeProperties)
+	return list{dst: wire.StartList(dst), at: len(dst)}
+}
+
+// finish ends the list after the last field that has a value.
+func (l *list) finish() []byte {
+	end := l.size
 	if l.used == 0 {
-		return len(l.dst)
+		end = len(l.dst)
 	}
-	return l.size
+	return wire.EndList(l.dst[:end], l.at, l.used)
 }
 
 // set takes dst, which now has one more field.

@@ -128,6 +128,20 @@ func AppendString(dst []byte, s string) []byte {
 	return append(appendSized(dst, codeString8, codeString32, len(s)), s...)
 }
 
+// AppendStringOf appends the text of v, which is a string or a symbol, as a
+// string.
+func AppendStringOf(dst []byte, v Value) []byte {
+	b := v.text()
+	return append(appendSized(dst, codeString8, codeString32, len(b)), b...)
+}
+
+// AppendSymbolOf appends the text of v, which is a string or a symbol, as a
+// symbol.
+func AppendSymbolOf(dst []byte, v Value) []byte {
+	b := v.text()
+	return append(appendSized(dst, codeSymbol8, codeSymbol32, len(b)), b...)
+}
+
 // AppendSymbol appends a symbol, which should be ASCII.
 func AppendSymbol(dst []byte, s string) []byte {
 	return append(appendSized(dst, codeSymbol8, codeSymbol32, len(s)), s...)

@@ -18,6 +18,11 @@ type Value struct {
 // own makes a Value of freshly encoded bytes.
 func own(raw []byte) Value { return Value{code: raw[0], body: raw[1:]} }
 
+// Raw returns the value whose encoding raw is, without checking it: raw must be
+// what Split has taken or the Append functions have made of one value. The
+// Value aliases it.
+func Raw(raw []byte) Value { return own(raw) }
+
 // IsAbsent reports whether v is the zero Value.
 func (v Value) IsAbsent() bool { return v.code == codeDescribed && len(v.body) == 0 }
 
@@ -158,6 +163,15 @@ func (v Value) Str() (s string, ok bool) {
 func (v Value) Bytes() (b []byte, ok bool) {
 	switch v.code >> 4 {
 	case 0xa, 0xb:
+		return v.text(), true
+	}
+	return nil, false
+}
+
+// Text returns the content of a string or symbol, in place.
+func (v Value) Text() (b []byte, ok bool) {
+	switch v.code {
+	case codeString8, codeSymbol8, codeString32, codeSymbol32:
 		return v.text(), true
 	}
 	return nil, false
