@@ -55,9 +55,9 @@ func (sh *shard) findTails(b *engine.Batch) error {
 		if err := e.refusal(sh, b); err != nil {
 			return err
 		}
-		if e.inst != in {
-			i = 0 // another instance knows nothing of what was found so far
-		} else if sh.dropped == dropped && sh.logs[r.Stream] == nil {
+		if e.inst != in || sh.dropped != dropped {
+			i = 0 // of what was found so far nothing may be known any more
+		} else if sh.logs[r.Stream] == nil {
 			sh.logs[r.Stream] = t
 		}
 	}
