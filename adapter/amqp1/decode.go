@@ -167,11 +167,12 @@ func readProperties(all wire.Value, m *gatehouse.Message) error {
 }
 
 // eventName returns the name of a CloudEvents attribute without its prefix.
-func eventName(name string) (short string, ok bool) {
-	if short, ok = strings.CutPrefix(name, eventPrefix); !ok {
-		short, ok = strings.CutPrefix(name, eventPrefixJMS)
+func eventName[T string | []byte](name T) (short T, ok bool) {
+	const n = len(eventPrefix) // and that of the other
+	if len(name) >= n && (string(name[:n]) == eventPrefix || string(name[:n]) == eventPrefixJMS) {
+		return name[n:], true
 	}
-	return short, ok
+	return name, false
 }
 
 // readEvent reads a CloudEvents attribute. An extension keeps its type.

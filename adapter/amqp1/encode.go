@@ -18,6 +18,16 @@ type encoded struct{ head, body []byte }
 // bytes returns the message in one piece.
 func (e encoded) bytes() []byte { return append(e.head, e.body...) }
 
+// An encoder encodes one message after the other, with memory it keeps: the
+// head of what it returns is good until it is used again.
+type encoder struct {
+	annotator
+	room     []byte // of kept
+	kept     native
+	sections message.Message // of kept
+	reading  reading         // of sections
+}
+
 // Properties of a dead letter.
 const (
 	propertyReason      = "DeadLetterReason"
@@ -31,35 +41,51 @@ const (
 	stateScheduled = 2
 )
 
-// encodeDelivery returns a message of an inbox as Service Bus has it. failed is
-// how often it was delivered in vain. With a lock token it is one that was
-// received through $management.
+// encodeDelivery returns a message of an inbox: see encoder.delivery.
 func encodeDelivery(d *inbox.Delivery, failed uint32, token bool) encoded {
+	return new(encoder).delivery(d, d.LockedUntil, failed, token)
+}
+
+// delivery returns a message of an inbox as Service Bus has it. failed is how
+// often it was delivered in vain. With a lock token it is one that was received
+// through $management.
+func (e *encoder) delivery(d *inbox.Delivery, locked time.Time, failed uint32, token bool) encoded {
 	m := d.Message
-	n := nativeOf(m)
+	n := e.keeps(m)
 	h := message.Header{Priority: message.DefaultPriority, DeliveryCount: failed, HasTTL: true, TTL: timeToLive(d)}
 	if n != nil {
 		h.Durable, h.Priority = n.header.Durable, n.header.Priority
 	}
-	dst := message.AppendHeader(make([]byte, 0, 512), h)
+	dst := message.AppendHeader(e.dst[:0], h)
 	if token {
 		dst = message.AppendDeliveryAnnotations(dst, wire.Map(wire.Symbol(annotationLockToken), wire.UUID(d.Lock)))
 	}
-	a := startAnnotations(dst)
-	a.long(annotationSequence, int64(d.Sequence))
-	a.time(annotationEnqueued, d.Enqueued)
-	if !d.LockedUntil.IsZero() {
-		a.time(annotationLocked, d.LockedUntil)
+	e.annotator = startAnnotations(dst)
+	e.long(annotationSequence, int64(d.Sequence))
+	e.time(annotationEnqueued, d.Enqueued)
+	if !locked.IsZero() {
+		e.time(annotationLocked, locked)
 	}
-	a.key(annotationState)
-	a.dst = wire.AppendInt(a.dst, stateOf(d.State))
+	e.key(annotationState)
+	e.dst = wire.AppendInt(e.dst, stateOf(d.State))
 	if m.Key != "" {
-		a.text(annotationKey, m.Key)
+		e.text(annotationKey, m.Key)
 	}
 	if m.Dead != nil && m.Dead.From != "" {
-		a.text(annotationDead, m.Dead.From)
+		e.text(annotationDead, m.Dead.From)
 	}
-	return a.finish(m, n, true)
+	return e.finish(m, n, true)
+}
+
+// keeps returns what m keeps of its original, or nil.
+func (e *encoder) keeps(m *gatehouse.Message) *native {
+	if e.dst == nil {
+		e.dst = make([]byte, 0, 512)
+	}
+	if !e.kept.read(m, &e.room) {
+		return nil
+	}
+	return &e.kept
 }
 
 func stateOf(s inbox.State) int32 {
@@ -84,28 +110,31 @@ func timeToLive(d *inbox.Delivery) time.Duration {
 	return max(d.Expires.Sub(d.Enqueued), 0)
 }
 
-// encodeEvent returns a message of a channel as Event Hubs has it.
-func encodeEvent(m *gatehouse.Message) encoded {
-	n := nativeOf(m)
+// encodeEvent returns a message of a channel: see encoder.event.
+func encodeEvent(m *gatehouse.Message) encoded { return new(encoder).event(m) }
+
+// event returns a message of a channel as Event Hubs has it.
+func (e *encoder) event(m *gatehouse.Message) encoded {
+	n := e.keeps(m)
 	h := message.Header{Priority: message.DefaultPriority, HasTTL: m.TTL > 0, TTL: min(m.TTL, message.MaxTTL)}
 	if n != nil {
 		h.Durable, h.Priority = n.header.Durable, n.header.Priority
 	}
-	a := startAnnotations(message.AppendHeader(make([]byte, 0, 512), h))
-	a.long(annotationSequence, int64(m.Position.Offset))
-	a.text(annotationOffset, strconv.FormatUint(uint64(m.Position.Offset), 10))
-	a.time(annotationEnqueued, m.Enqueued)
+	e.annotator = startAnnotations(message.AppendHeader(e.dst[:0], h))
+	e.long(annotationSequence, int64(m.Position.Offset))
+	e.text(annotationOffset, strconv.FormatUint(uint64(m.Position.Offset), 10))
+	e.time(annotationEnqueued, m.Enqueued)
 	publisher := publisherOf(m.Source)
 	switch {
 	case m.Key != "":
-		a.text(annotationKey, m.Key)
+		e.text(annotationKey, m.Key)
 	case publisher != "":
-		a.text(annotationKey, publisher)
+		e.text(annotationKey, publisher)
 	}
 	if publisher != "" {
-		a.text(annotationPublisher, publisher)
+		e.text(annotationPublisher, publisher)
 	}
-	return a.finish(m, n, false)
+	return e.finish(m, n, false)
 }
 
 // publisherOf returns the endpoint that a source names, or "".
@@ -152,41 +181,52 @@ func (a *annotator) time(name string, t time.Time) {
 // finish appends the annotations that every message has, and the rest of it.
 // With id, it has one in its properties in any case: Azure's SDK for JavaScript
 // cannot settle what has none.
-func (a *annotator) finish(m *gatehouse.Message, n *native, id bool) encoded {
+func (e *encoder) finish(m *gatehouse.Message, n *native, id bool) encoded {
 	if !m.NotBefore.IsZero() {
-		a.time(annotationScheduled, m.NotBefore)
+		e.time(annotationScheduled, m.NotBefore)
 	}
 	if m.Source != "" {
-		a.text(annotationSource, m.Source)
+		e.text(annotationSource, m.Source)
 	}
-	s, exact := exactly(m, n)
-	if exact && s.MessageID().IsNull() {
-		a.text(annotationID, m.ID)
+	exact := e.exactly(m, n)
+	nameless := exact && e.reading.MessageID.IsAbsent()
+	if nameless {
+		e.text(annotationID, m.ID)
 	}
 	if n != nil && len(n.annotations) > 0 {
-		a.others(n.annotations)
+		e.others(n.annotations)
 	}
-	dst := wire.EndMap(a.dst, a.at, a.n)
+	e.dst = wire.EndMap(e.dst, e.at, e.n)
 	if !exact {
-		return encoded{appendHead(dst, m, n, m.Source), m.Body}
+		e.dst = appendHead(e.dst, m, n, m.Source)
+		return encoded{e.dst, m.Body}
 	}
 	head := n.head
-	if id && s.MessageID().IsNull() {
-		p, _ := s.Properties()
-		p.MessageID = wire.String(m.ID)
-		dst = message.AppendProperties(dst, &p)
-		if hasProperties(head) {
-			_, head, _ = wire.Split(head)
-		}
+	if nameless && id {
+		head = e.giveID(m.ID, head)
 	}
-	dst = append(dst, head...)
+	e.dst = append(e.dst, head...)
 	if !n.verbatim {
-		return encoded{head: dst}
+		return encoded{head: e.dst}
 	}
 	if len(n.tail) > 0 {
-		return encoded{head: append(append(dst, m.Body...), n.tail...)}
+		e.dst = append(append(e.dst, m.Body...), n.tail...)
+		return encoded{head: e.dst}
 	}
-	return encoded{dst, m.Body}
+	return encoded{e.dst, m.Body}
+}
+
+// giveID appends the properties that were read, with an id, and returns head
+// without properties.
+func (e *encoder) giveID(id string, head []byte) []byte {
+	var room [64]byte
+	p := e.reading.Fields
+	p.MessageID = wire.Raw(wire.AppendString(room[:0], id))
+	e.dst = message.AppendFields(e.dst, &p)
+	if hasProperties(head) {
+		_, head, _ = wire.Split(head)
+	}
+	return head
 }
 
 // others appends the sender's own annotations.
@@ -204,14 +244,15 @@ func (a *annotator) others(encoded []byte) {
 	}
 }
 
-// exactly returns the sections around the body as they came, and whether they
-// still say what m does.
-func exactly(m *gatehouse.Message, n *native) (message.Message, bool) {
+// exactly reports whether the sections around the body as they came still say
+// what m does.
+func (e *encoder) exactly(m *gatehouse.Message, n *native) bool {
 	if n == nil || m.Dead != nil {
-		return message.Message{}, false
+		return false
 	}
-	s, ok := n.sections()
-	return s, ok && n.fits(len(m.Body)) && says(&s, n.verbatim, m)
+	var ok bool
+	e.sections, ok = n.sections()
+	return ok && n.fits(len(m.Body)) && e.reading.says(&e.sections, n.verbatim, m)
 }
 
 // hasProperties reports whether a bare message begins with properties.
@@ -232,19 +273,29 @@ func appendHead(dst []byte, m *gatehouse.Message, n *native, source string) []by
 		}
 	}
 	fillProperties(&p, m)
-	dst = message.AppendProperties(dst, &p)
+	var id, correlation [64]byte
+	named := p // not p itself, so that the two arrays stay on the stack
+	named.MessageID = textIn(id[:0], p.MessageID, m.ID)
+	named.CorrelationID = textIn(correlation[:0], p.CorrelationID, m.CorrelationID)
+	dst = message.AppendProperties(dst, &named)
 	dst = appendApplication(dst, m, original, source)
 	return message.AppendDataHeader(dst, len(m.Body))
 }
 
-// fillProperties sets p to what m says, keeping what m cannot say.
+// textIn returns v if it says s, and otherwise s, in room if it fits.
+func textIn(room []byte, v wire.Value, s string) wire.Value {
+	switch {
+	case !v.IsNull() && isText(v, s):
+		return v
+	case s == "":
+		return wire.Value{}
+	}
+	return wire.Raw(wire.AppendString(room, s))
+}
+
+// fillProperties sets p, but for its ids, to what m says, keeping what m cannot
+// say.
 func fillProperties(p *message.Properties, m *gatehouse.Message) {
-	if toText(p.MessageID) != m.ID || p.MessageID.IsNull() {
-		p.MessageID = textOrAbsent(m.ID)
-	}
-	if toText(p.CorrelationID) != m.CorrelationID || p.CorrelationID.IsNull() {
-		p.CorrelationID = textOrAbsent(m.CorrelationID)
-	}
 	if len(m.To) > 0 || len(addresses(nil, p.To)) > 0 {
 		p.To = strings.Join(m.To, ",")
 	}
@@ -252,13 +303,6 @@ func fillProperties(p *message.Properties, m *gatehouse.Message) {
 	if !p.CreationTime.Equal(m.Time) {
 		p.CreationTime = time.Time{}
 	}
-}
-
-func textOrAbsent(s string) wire.Value {
-	if s == "" {
-		return wire.Value{}
-	}
-	return wire.String(s)
 }
 
 // appendApplication appends the application properties, if there are any.

@@ -30,9 +30,10 @@ func BenchmarkEncode(b *testing.B) {
 		now := time.UnixMilli(1e12)
 		d := &inbox.Delivery{Message: m, Sequence: 7e6, Enqueued: now, LockedUntil: now.Add(time.Minute), Count: 1}
 		b.Run(name, func(b *testing.B) {
+			e := new(encoder)
 			b.ReportAllocs()
 			for b.Loop() {
-				encodeDelivery(d, 0, false)
+				e.delivery(d, d.LockedUntil, 0, false)
 			}
 		})
 	}

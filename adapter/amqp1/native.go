@@ -130,17 +130,19 @@ func (n *native) append(dst []byte) []byte {
 	return dst
 }
 
-// nativeOf returns what m keeps, or nil.
-func nativeOf(m *gatehouse.Message) *native {
+// read sets n to what m keeps, in the bytes of room. It reports whether there
+// is anything.
+func (n *native) read(m *gatehouse.Message, room *[]byte) bool {
 	v, ok := m.Attribute(NativeAttribute)
 	if !ok || v.Type() != gatehouse.TypeBinary {
-		return nil
+		return false
 	}
-	b := []byte(v.Str())
+	b := append((*room)[:0], v.Str()...)
+	*room = b
 	if len(b) < 3 || b[0] != nativeVersion {
-		return nil
+		return false
 	}
-	n := &native{verbatim: b[1]&nativeVerbatim != 0}
+	*n = native{verbatim: b[1]&nativeVerbatim != 0}
 	n.header = message.Header{Durable: b[1]&nativeDurable != 0, Priority: message.DefaultPriority}
 	if b[1]&nativePriority != 0 {
 		n.header.Priority = b[2]
@@ -149,11 +151,11 @@ func nativeOf(m *gatehouse.Message) *native {
 	for _, part := range [...]*[]byte{&n.head, &n.tail, &n.annotations} {
 		size, used := binary.Uvarint(b)
 		if used <= 0 || size > uint64(len(b)-used) {
-			return nil
+			return false
 		}
 		*part, b = b[used:used+int(size):used+int(size)], b[used+int(size):]
 	}
-	return n
+	return true
 }
 
 // sections returns what is around the body, or all of it; ok is false for what
@@ -191,44 +193,4 @@ func dataHeadSize(begin []byte) int {
 // fits reports whether a body of that many bytes is what n was made with.
 func (n *native) fits(size int) bool {
 	return !n.verbatim || dataHeader(n.head, size) == len(n.dataHead()) && len(n.dataHead()) > 0
-}
-
-// says reports whether a bare message says what m does.
-func says(s *message.Message, verbatim bool, m *gatehouse.Message) bool {
-	var o gatehouse.Message
-	var to [1]string
-	o.To = to[:0]
-	if readBare(s, &o) != nil {
-		return false
-	}
-	switch {
-	case o.ID != "" && o.ID != m.ID,
-		o.Source != "" && o.Source != m.Source,
-		o.Key != "" && o.Key != m.Key,
-		o.TTL != 0 && o.TTL != m.TTL,
-		!o.NotBefore.IsZero() && !o.NotBefore.Equal(m.NotBefore):
-		return false
-	case o.Type != m.Type, o.Subject != m.Subject, o.ContentType != m.ContentType, o.Schema != m.Schema,
-		o.Group != m.Group, o.CorrelationID != m.CorrelationID, o.ReplyTo != m.ReplyTo, o.TraceParent != m.TraceParent,
-		!o.Time.Equal(m.Time), !slices.Equal(o.To, m.To):
-		return false
-	case !verbatim && !bytes.Equal(o.Body, m.Body):
-		return false
-	}
-	return sameAttributes(o.Attributes, m.Attributes)
-}
-
-// sameAttributes compares attributes, but for NativeAttribute.
-func sameAttributes(a, b []gatehouse.Attribute) bool {
-	i := 0
-	for j := range b {
-		if b[j].Name == NativeAttribute {
-			continue
-		}
-		if i == len(a) || a[i].Name != b[j].Name || !equal(a[i].Value, b[j].Value) {
-			return false
-		}
-		i++
-	}
-	return i == len(a)
 }
