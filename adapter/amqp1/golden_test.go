@@ -60,3 +60,33 @@ func madeOf(t *testing.T, seed uint64) []byte {
 	d := g.delivery(m)
 	return append(all, encodeDelivery(d, g.Uint32N(300), g.chance(5)).bytes()...)
 }
+
+// What is read in place is what an envelope made of it says.
+func TestReadingInPlace(t *testing.T) {
+	t.Parallel()
+	read, same := 0, 0
+	for i := range uint64(goldenMessages) {
+		g := &generator{rand.New(rand.NewPCG(8, i))}
+		m := g.message(t)
+		var e encoder
+		n := e.keeps(m)
+		if n == nil {
+			continue
+		}
+		s, ok := n.sections()
+		if !ok {
+			continue
+		}
+		read++
+		want := saysInFull(&s, n.verbatim, m)
+		if want {
+			same++
+		}
+		if got := e.reading.says(&s, n.verbatim, m); got != want {
+			t.Fatalf("message %d: %t in place, %t in full\n%x\n%+v", i, got, want, n.head, m)
+		}
+	}
+	if same < read/4 || read-same < read/8 {
+		t.Errorf("%d of %d messages say the same: the generator is no good", same, read)
+	}
+}
