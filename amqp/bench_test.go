@@ -73,14 +73,14 @@ type pump struct {
 
 func (p *pump) Ready(o *amqp.Outgoing) {
 	for p.left > 0 && o.Credit() > 0 {
-		if _, err := o.Send(amqp.Message{Body: p.message, Tag: p.message[:16], Settled: true}); err != nil {
+		if err := o.Send(amqp.Message{Body: p.message, Tag: p.message[:16], Settled: true}); err != nil {
 			return
 		}
 		p.left--
 	}
 }
-func (p *pump) Outcome(*amqp.Sent, amqp.State) {}
-func (p *pump) Closed(error)                   {}
+func (p *pump) Outcome(amqp.Sent, amqp.State) {}
+func (p *pump) Closed(error)                  {}
 
 // BenchmarkOutgoing receives messages of 256 bytes over loopback TCP.
 func BenchmarkOutgoing(b *testing.B) {

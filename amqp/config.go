@@ -127,6 +127,8 @@ type Server struct {
 
 	outputs    sync.Pool // *output
 	deliveries sync.Pool // *Delivery
+	sendings   sync.Pool // *sending
+	heads      sync.Pool // *[]byte
 }
 
 // largeBuffer is the least size of the buffer that a busy connection reads into.
@@ -143,6 +145,8 @@ func NewServer(c Config) (*Server, error) {
 	s.large.New = func() any { return newBuffer(max(largeBuffer, int(c.MaxFrameSize))) }
 	s.outputs.New = func() any { return new(output) }
 	s.deliveries.New = func() any { return new(Delivery) }
+	s.sendings.New = func() any { return new(sending) }
+	s.heads.New = func() any { return new([]byte) }
 	return s, nil
 }
 

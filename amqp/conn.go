@@ -52,7 +52,7 @@ type Conn struct {
 	openSent   bool
 	closeSent  bool
 	closeUntil time.Duration // since start
-	changed    []*Sent       // of the Serve goroutine: what a disposition is about
+	changed    []Sent        // of the Serve goroutine: what a disposition is about
 	closeErr   *Error        // what the connection was closed with, by either side
 	failed     error         // why the socket was given up
 }

@@ -92,13 +92,19 @@ func (c *Conn) takeDisposition(channel uint16, items wire.Items) error {
 	}
 	changed := s.takeOutcomes(&d)
 	c.mu.Unlock()
-	for _, m := range changed {
-		m.link.sender.Outcome(m, d.State)
+	for i := range changed {
+		changed[i].link.sender.Outcome(changed[i], d.State)
 	}
-	c.changed = changed[:0]
 	clear(changed)
+	if c.changed = changed[:0]; cap(changed) > maxChanged {
+		c.changed = nil
+	}
 	return nil
 }
+
+// maxChanged is of how many deliveries a disposition may be whose memory is
+// used again.
+const maxChanged = 64
 
 // each calls f for the ids of a range that m has, in order, without walking
 // through a range that is larger than m.
@@ -126,14 +132,15 @@ func each[T any](m map[uint32]T, d *frame.Disposition, f func(uint32, T)) {
 
 // takeOutcomes notes what a receiver says of what we sent, and returns the
 // deliveries concerned. The lock is held.
-func (s *Session) takeOutcomes(d *frame.Disposition) []*Sent {
+func (s *Session) takeOutcomes(d *frame.Disposition) []Sent {
 	changed := s.conn.changed
-	each(s.unsettled, d, func(id uint32, m *Sent) {
+	each(s.unsettled, d, func(_ uint32, m *sending) {
+		told := m.sent()
 		if d.Settled {
-			m.settled = true
-			m.forget()
+			told.settled = true
+			m.settle()
 		}
-		changed = append(changed, m)
+		changed = append(changed, told)
 	})
 	return changed
 }

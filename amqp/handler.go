@@ -47,7 +47,7 @@ type Sender interface {
 	// has settled it (Sent.Settled), that is its end; otherwise the Sender is
 	// expected to call Sent.Settle, now or later. A state of kind NoState with the
 	// delivery settled leaves the outcome to the source's default.
-	Outcome(s *Sent, state State)
+	Outcome(s Sent, state State)
 
 	// Closed is called once, as the last callback of the link. Deliveries that
 	// were not settled stay so.

@@ -146,7 +146,7 @@ func (c *collector) Closed(err error)         { c.closed <- err }
 
 // outcome is what a feeder was told of a delivery.
 type outcome struct {
-	sent  *amqp.Sent
+	sent  amqp.Sent
 	state amqp.State
 }
 
@@ -170,7 +170,7 @@ func (f *feeder) Ready(o *amqp.Outgoing) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for n := o.Credit(); n > 0 && len(f.messages) > 0; n = o.Credit() {
-		if _, err := o.Send(f.messages[0]); err != nil {
+		if err := o.Send(f.messages[0]); err != nil {
 			break
 		}
 		f.messages = f.messages[1:]
@@ -181,8 +181,8 @@ func (f *feeder) Ready(o *amqp.Outgoing) {
 	f.ready <- struct{}{}
 }
 
-func (f *feeder) Outcome(s *amqp.Sent, state amqp.State) { f.outcomes <- outcome{s, state} }
-func (f *feeder) Closed(err error)                       { f.closed <- err }
+func (f *feeder) Outcome(s amqp.Sent, state amqp.State) { f.outcomes <- outcome{s, state} }
+func (f *feeder) Closed(err error)                      { f.closed <- err }
 
 func take[T any](t testing.TB, c <-chan T, what string) T {
 	t.Helper()

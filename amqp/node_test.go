@@ -72,12 +72,12 @@ func (r *replyLink) Ready(o *amqp.Outgoing) {
 	r.node.mu.Lock()
 	defer r.node.mu.Unlock()
 	for len(r.waiting) > 0 && o.Credit() > 0 {
-		if _, err := o.Send(r.waiting[0]); err != nil {
+		if err := o.Send(r.waiting[0]); err != nil {
 			r.node.t.Error(err)
 		}
 		r.waiting = r.waiting[1:]
 	}
 }
 
-func (r *replyLink) Outcome(*amqp.Sent, amqp.State) {}
-func (r *replyLink) Closed(error)                   {}
+func (r *replyLink) Outcome(amqp.Sent, amqp.State) {}
+func (r *replyLink) Closed(error)                  {}

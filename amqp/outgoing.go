@@ -1,8 +1,6 @@
 package amqp
 
 import (
-	"encoding/binary"
-
 	"github.com/gatehouse/gatehouse/amqp/frame"
 )
 
@@ -29,7 +27,7 @@ type Outgoing struct {
 	deliveryCount uint32
 	credit        uint32
 	available     uint32
-	queue         []*Sent // queue[head:] wait to be sent
+	queue         []*sending // queue[head:] wait to be sent
 	head          int
 	unsettled     int
 	sending       bool // in session.sending
@@ -78,46 +76,36 @@ func (o *Outgoing) Name() string { return o.name }
 // queued and not written is not sent.
 func (o *Outgoing) Detach(err *Error) { o.end(err) }
 
-// A Message is what Send takes. Its bytes must not be changed until the
-// delivery has an outcome or, sent settled, at all.
+// A Message is what Send takes. Head and Tag are copied; Body must not be
+// changed until the delivery has an outcome or, sent settled, at all.
 type Message struct {
 	Head   []byte // encoded sections
 	Body   []byte // more of them; sent right after Head
-	Tag    []byte // at most 32 bytes; one is made up if it is nil
+	Tag    []byte // at most 32 bytes, to know the delivery by; one is made up if it is nil
 	Format uint32 // the message format: 0 for an AMQP message
 
 	// Settled sends the message without expecting an outcome. On a link whose
 	// peer asked for settled deliveries, all are.
 	Settled bool
-
-	// Data is for the Sender to know the delivery by: Sent.Data.
-	Data any
 }
 
 // Send sends a message as soon as the peer's windows allow. It does not block,
 // and fails with ErrNoCredit if Credit is used up or too many deliveries are
 // unsettled. Messages of a link arrive in the order of the calls.
-func (o *Outgoing) Send(m Message) (*Sent, error) {
+func (o *Outgoing) Send(m Message) error {
 	if len(m.Tag) > frame.MaxTag {
-		return nil, ErrTag
+		return ErrTag
 	}
 	c := o.session.conn
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if o.state != linkAttached || c.closeSent || c.failed != nil {
-		return nil, ErrDetached
+		return ErrDetached
 	}
 	if o.room() <= 0 {
-		return nil, ErrNoCredit
+		return ErrNoCredit
 	}
-	if m.Tag == nil {
-		m.Tag = binary.BigEndian.AppendUint64(nil, o.tags)
-		o.tags++
-	}
-	s := &Sent{
-		Tag: m.Tag, Format: m.Format, Data: m.Data, head: m.Head, body: m.Body,
-		link: o, settled: m.Settled || o.settledMode,
-	}
+	s := o.newSending(&m)
 	if !s.settled {
 		o.unsettled++
 	}
@@ -125,7 +113,7 @@ func (o *Outgoing) Send(m Message) (*Sent, error) {
 	c.queued += s.size()
 	o.schedule()
 	c.kick()
-	return s, nil
+	return nil
 }
 
 // room is how many more messages the peer has given credit for and may be

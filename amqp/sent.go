@@ -1,61 +1,97 @@
 package amqp
 
 import (
+	"encoding/binary"
+
 	"github.com/gatehouse/gatehouse/amqp/frame"
 )
 
-// A Sent is a message that was given to a link to send.
+// A Sent is a delivery that the peer has told the outcome of. It may be kept.
 type Sent struct {
-	Tag    []byte
-	Format uint32
-	Data   any // as given to Send
-
 	link    *Outgoing
-	head    []byte // let go once written, as is body
-	body    []byte
 	id      uint32
-	off     int // bytes written
-	started bool
 	settled bool
+	length  uint8
+	tag     [frame.MaxTag]byte
 }
 
 // Link returns the link that the message was sent on.
-func (m *Sent) Link() *Outgoing { return m.link }
+func (s *Sent) Link() *Outgoing { return s.link }
 
-// Settled reports whether nothing more will be heard of the delivery: it was
-// sent settled, or the peer or Settle has settled it.
-func (m *Sent) Settled() bool {
-	c := m.link.session.conn
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return m.settled
-}
+// Tag returns the delivery's tag, as given to Send.
+func (s *Sent) Tag() []byte { return s.tag[:s.length] }
+
+// Settled reports whether the peer has settled the delivery with the outcome:
+// nothing more will be heard of it.
+func (s *Sent) Settled() bool { return s.settled }
 
 // Settle settles the delivery, and tells the peer the final state. It does
 // nothing if it is settled already or the link is gone. A peer in receiver
 // settle mode second waits for it.
-func (m *Sent) Settle(state State) {
-	s := m.link.session
-	c := s.conn
+func (s *Sent) Settle(state State) {
+	session := s.link.session
+	c := session.conn
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if m.settled || !m.started || m.link.state != linkAttached {
+	m := session.unsettled[s.id]
+	if m == nil || m.link != s.link || m.link.state != linkAttached {
 		return
 	}
-	m.settled = true
-	m.forget()
-	s.settled = addDisposition(s.settled, m.id, true, &state)
-	c.touch(s)
+	m.settle()
+	session.settled = addDisposition(session.settled, s.id, true, &state)
+	c.touch(session)
 	c.kick()
 }
 
-// forget takes the delivery off the books of its link and session. A Sender
-// that could not send because of it may go on. The lock is held.
-func (m *Sent) forget() {
+// A sending is a message on its way to the peer, until it is settled. It is
+// used again for others. All its state is under the connection's lock.
+type sending struct {
+	link    *Outgoing
+	head    *[]byte // nil if there is none, and once written
+	body    []byte  // let go once written
+	format  uint32
+	id      uint32
+	off     int // bytes written
+	started bool
+	written bool
+	settled bool
+	length  uint8
+	tag     [frame.MaxTag]byte
+}
+
+// newSending returns a sending with what of m is copied.
+func (o *Outgoing) newSending(m *Message) *sending {
+	server := o.session.conn.server
+	s := server.sendings.Get().(*sending)
+	*s = sending{link: o, body: m.Body, format: m.Format, settled: m.Settled || o.settledMode}
+	if len(m.Head) > 0 {
+		s.head = server.heads.Get().(*[]byte)
+		*s.head = append((*s.head)[:0], m.Head...)
+	}
+	if m.Tag == nil {
+		binary.BigEndian.PutUint64(s.tag[:], o.tags)
+		s.length = 8
+		o.tags++
+		return s
+	}
+	s.length = uint8(copy(s.tag[:], m.Tag))
+	return s
+}
+
+// sent returns what the Sender is told of the delivery.
+func (m *sending) sent() Sent {
+	return Sent{link: m.link, id: m.id, settled: m.settled, length: m.length, tag: m.tag}
+}
+
+// settle takes the delivery off the books of its link and session. A Sender
+// that could not send because of it may go on.
+func (m *sending) settle() {
 	o := m.link
 	full := o.unsettled >= o.max
 	o.unsettled--
 	delete(o.session.unsettled, m.id)
+	m.settled = true
+	m.release()
 	if full && o.room() > 0 && !o.waiting {
 		o.waiting = true
 		c := o.session.conn
@@ -63,8 +99,32 @@ func (m *Sent) forget() {
 	}
 }
 
+// finish lets go the bytes of the message, which were written.
+func (m *sending) finish() {
+	server := m.link.session.conn.server
+	if m.head != nil && cap(*m.head) <= maxKept {
+		server.heads.Put(m.head)
+	}
+	m.head, m.body, m.off, m.written = nil, nil, 0, true
+	m.release()
+}
+
+// release gives the sending back once nothing refers to it any more.
+func (m *sending) release() {
+	if m.written && m.settled {
+		pool := &m.link.session.conn.server.sendings
+		*m = sending{}
+		pool.Put(m)
+	}
+}
+
 // size returns the length of the message.
-func (m *Sent) size() int { return len(m.head) + len(m.body) }
+func (m *sending) size() int {
+	if m.head == nil {
+		return len(m.body)
+	}
+	return len(*m.head) + len(m.body)
+}
 
 // sendable reports whether the first message of the queue may be sent.
 func (o *Outgoing) sendable() bool {
@@ -125,8 +185,8 @@ func (o *Outgoing) sendFrame() (last bool) {
 	if !m.started {
 		o.start(m)
 		t.DeliveryID = frame.Some(m.id)
-		t.DeliveryTag = m.Tag
-		t.MessageFormat = frame.Some(m.Format)
+		t.DeliveryTag = m.tag[:m.length]
+		t.MessageFormat = frame.Some(m.format)
 	}
 	at := c.open(s.channel)
 	body := len(c.out)
@@ -151,7 +211,7 @@ func (o *Outgoing) sendFrame() (last bool) {
 }
 
 // start gives a message its delivery id, and takes a credit for it.
-func (o *Outgoing) start(m *Sent) {
+func (o *Outgoing) start(m *sending) {
 	s := o.session
 	m.started = true
 	m.id = s.nextDeliveryID
@@ -162,30 +222,32 @@ func (o *Outgoing) start(m *Sent) {
 		return
 	}
 	if s.unsettled == nil {
-		s.unsettled = make(map[uint32]*Sent)
+		s.unsettled = make(map[uint32]*sending)
 	}
 	s.unsettled[m.id] = m
 }
 
 // appendPart appends the next n bytes of the message.
-func (m *Sent) appendPart(dst []byte, n int) []byte {
+func (m *sending) appendPart(dst []byte, n int) []byte {
 	off := m.off
-	if off < len(m.head) {
-		part := min(n, len(m.head)-off)
-		dst = append(dst, m.head[off:off+part]...)
-		off, n = off+part, n-part
+	if m.head != nil {
+		head := *m.head
+		if off < len(head) {
+			part := min(n, len(head)-off)
+			dst = append(dst, head[off:off+part]...)
+			off, n = off+part, n-part
+		}
+		off -= len(head)
 	}
 	if n == 0 {
-		return dst // the head has more
+		return dst // the head may have more
 	}
-	off -= len(m.head)
 	return append(dst, m.body[off:off+n]...)
 }
 
 // finishFirst takes the first message, which was sent, off the queue.
 func (o *Outgoing) finishFirst() {
-	m := o.queue[o.head]
-	m.head, m.body, m.off = nil, nil, 0
+	o.queue[o.head].finish()
 	o.queue[o.head] = nil
 	o.head++
 	if o.head == len(o.queue) {

@@ -30,7 +30,7 @@ type Session struct {
 	outgoingWindow uint32 // frames we may still send
 	nextDeliveryID uint32
 	sending        []*Outgoing // links with something in their queue
-	unsettled      map[uint32]*Sent
+	unsettled      map[uint32]*sending
 	settled        []disposition // to be sent, as sender
 	flows          []*link       // a flow for the link is to be sent
 }

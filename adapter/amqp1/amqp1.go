@@ -113,6 +113,7 @@ type Adapter struct {
 	known   *amqp.Server // for those with one, which may use EXTERNAL
 
 	passages sync.Pool // of *passage
+	encoders sync.Pool // of *encoder
 }
 
 var _ adapter.Adapter = (*Adapter)(nil)
@@ -122,6 +123,7 @@ var _ adapter.Adapter = (*Adapter)(nil)
 func New(o Options) *Adapter {
 	a := &Adapter{options: o.complete()}
 	a.passages.New = newPassage
+	a.encoders.New = func() any { return new(encoder) }
 	usual := []string{mechanismAzure, mechanismPlain, mechanismAnonymous}
 	a.open = a.server(usual)
 	a.known = a.server(append(usual, mechanismExternal))

@@ -26,6 +26,17 @@ type encoder struct {
 	kept     native
 	sections message.Message // of kept
 	reading  reading         // of sections
+	tag      [16]byte        // of the delivery
+}
+
+// encoder returns an encoder; putEncoder takes it back.
+func (a *Adapter) encoder() *encoder { return a.encoders.Get().(*encoder) }
+
+func (a *Adapter) putEncoder(e *encoder) {
+	if cap(e.dst)+cap(e.room) <= maxKept {
+		e.kept, e.sections, e.reading = native{}, message.Message{}, reading{}
+		a.encoders.Put(e)
+	}
 }
 
 // Properties of a dead letter.

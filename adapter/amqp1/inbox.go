@@ -231,8 +231,10 @@ func (l *inboxLink) fill(credit int, draining bool) (sent int, err error) {
 // deliverAll sends messages, and returns how many. If the client takes no more,
 // the others go back to their places.
 func (l *inboxLink) deliverAll(got []*inbox.Delivery) int {
+	enc := l.encoder()
+	defer l.putEncoder(enc)
 	for i, d := range got {
-		if !l.deliver(d) {
+		if !l.deliver(enc, d) {
 			l.giveBack(got[i:])
 			return i
 		}
@@ -258,21 +260,19 @@ func (l *inboxLink) waiting() (context.Context, func()) {
 }
 
 // deliver sends one message. It reports false if the client takes no more.
-func (l *inboxLink) deliver(d *inbox.Delivery) bool {
-	lock := d.Lock
-	shown := *d
+func (l *inboxLink) deliver(enc *encoder, d *inbox.Delivery) bool {
+	locked := d.LockedUntil
 	if l.remove {
-		shown.LockedUntil = time.Time{}
+		locked = time.Time{}
 	}
-	e := encodeDelivery(&shown, failures(d), false)
-	tag := tagOf(lock)
-	_, err := l.link.Send(amqp.Message{Head: e.head, Body: e.body, Tag: tag[:], Settled: l.remove, Data: lock})
-	if err != nil {
+	e := enc.delivery(d, locked, failures(d), false)
+	enc.tag = tagOf(d.Lock)
+	if l.link.Send(amqp.Message{Head: e.head, Body: e.body, Tag: enc.tag[:], Settled: l.remove}) != nil {
 		return false
 	}
 	if l.remove {
 		l.begin(1)
-		l.settle.add(l.connection, settlement{Settlement: inbox.Settlement{Lock: lock, Outcome: inbox.Complete}})
+		l.settle.add(l.connection, settlement{Settlement: inbox.Settlement{Lock: d.Lock, Outcome: inbox.Complete}})
 	}
 	return true
 }
@@ -291,7 +291,7 @@ func (l *inboxLink) giveBack(list []*inbox.Delivery) {
 }
 
 // tagOf returns a lock token as the delivery tag that clients take it from: in
-// the byte order of a GUID of .NET.
-func tagOf(t inbox.LockToken) [16]byte {
+// the byte order of a GUID of .NET. A tag becomes the token again by the same.
+func tagOf(t [16]byte) [16]byte {
 	return [16]byte{t[3], t[2], t[1], t[0], t[5], t[4], t[7], t[6], t[8], t[9], t[10], t[11], t[12], t[13], t[14], t[15]}
 }

@@ -267,8 +267,7 @@ func (r *replyLink) flush() {
 		r.mu.Unlock()
 		sent := link.Credit() > 0
 		if sent {
-			_, err := link.Send(amqp.Message{Head: next, Settled: true})
-			sent = err == nil
+			sent = link.Send(amqp.Message{Body: next, Settled: true}) == nil
 		}
 		r.mu.Lock()
 		if sent && len(r.waiting) > 0 {
@@ -285,7 +284,7 @@ func (r *replyLink) Ready(o *amqp.Outgoing) {
 }
 
 // Outcome implements amqp.Sender: answers are sent settled.
-func (r *replyLink) Outcome(*amqp.Sent, amqp.State) {}
+func (r *replyLink) Outcome(amqp.Sent, amqp.State) {}
 
 // Closed implements amqp.Sender.
 func (r *replyLink) Closed(error) {

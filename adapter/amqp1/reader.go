@@ -204,7 +204,7 @@ func (r *reader) Closed(error) {
 }
 
 // Outcome implements amqp.Sender: messages are sent settled.
-func (r *reader) Outcome(*amqp.Sent, amqp.State) {}
+func (r *reader) Outcome(amqp.Sent, amqp.State) {}
 
 // Ready implements amqp.Sender.
 func (r *reader) Ready(link *amqp.Outgoing) {
@@ -268,14 +268,16 @@ func (r *reader) send(limit int) (sent int, err error) {
 		size += len(m.Body)
 		return len(page) < limit && size < readBytes
 	})
+	enc := r.encoder()
+	defer r.putEncoder(enc)
 	for _, m := range page {
 		if r.start.skips(m) {
 			r.next = m.Position.Offset + 1
 			sent++
 			continue
 		}
-		e := encodeEvent(m)
-		if _, err := r.link.Send(amqp.Message{Head: e.head, Body: e.body, Settled: true}); err != nil {
+		e := enc.event(m)
+		if err := r.link.Send(amqp.Message{Head: e.head, Body: e.body, Settled: true}); err != nil {
 			return sent, nil // no credit any more, or no link
 		}
 		r.next = m.Position.Offset + 1

@@ -14,23 +14,20 @@ import (
 // A settlement is what a client has decided about a delivery.
 type settlement struct {
 	inbox.Settlement
-	sent  *amqp.Sent // nil if the client is not to be told
-	state amqp.State // what it is told if all goes well
-	free  bool       // nothing is settled: the group is given back
+	tell bool            // the client is to be told
+	free bool            // nothing is settled: the group is given back
+	kind frame.StateKind // what it is told if all goes well
+	sent amqp.Sent       // what it is told of
 }
 
 // Outcome implements amqp.Sender.
-func (l *inboxLink) Outcome(m *amqp.Sent, state amqp.State) {
-	lock, ok := m.Data.(inbox.LockToken)
+func (l *inboxLink) Outcome(m amqp.Sent, state amqp.State) {
 	settled := m.Settled()
-	if !ok || !settled && (state.Kind == frame.NoState || state.Kind == frame.Received) {
+	if !settled && (state.Kind == frame.NoState || state.Kind == frame.Received) {
 		return // not decided yet
 	}
-	s := settlement{Settlement: settlementOf(&state), state: amqp.State{Kind: state.Kind}}
-	s.Lock = lock
-	if !settled {
-		s.sent = m
-	}
+	s := settlement{Settlement: settlementOf(&state), tell: !settled, kind: state.Kind, sent: m}
+	s.Lock = tagOf([16]byte(m.Tag()))
 	l.begin(1)
 	l.settle.add(l.connection, s)
 }
@@ -119,7 +116,7 @@ func (l *inboxLink) decide(list []settlement) {
 // told answers a settlement: with its own outcome, without the error of a
 // rejection, which clients would take for ours.
 func (l *inboxLink) told(s *settlement, err error) {
-	if s.sent == nil {
+	if !s.tell {
 		return
 	}
 	if err != nil {
@@ -133,5 +130,5 @@ func (l *inboxLink) told(s *settlement, err error) {
 		s.sent.Settle(amqp.State{Kind: frame.Rejected, Error: e})
 		return
 	}
-	s.sent.Settle(s.state)
+	s.sent.Settle(amqp.State{Kind: s.kind})
 }
