@@ -36,7 +36,8 @@ type box struct {
 	policy    Policy
 	feed      feed // for all but the groups of sessions
 	sessions  map[string]*session
-	accepters map[*accepter]struct{}
+	accepters []*accepter      // in order of arrival
+	accept    gatehouse.Offset // no free group has an available message before it; of meaning while there are accepters
 	taken     map[gatehouse.Offset]*lock
 	marks     map[gatehouse.Offset]mark
 	hidden    map[gatehouse.Offset]*hidden

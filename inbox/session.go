@@ -2,6 +2,8 @@ package inbox
 
 import (
 	"context"
+	"math"
+	"slices"
 	"time"
 
 	"github.com/gatehouse/gatehouse"
@@ -44,10 +46,9 @@ func (s *session) pass(o gatehouse.Offset) {
 	}
 }
 
-// An accepter waits for a group to have messages.
+// An accepter waits for a group to have messages. The first in line looks for
+// one, from box.accept on; the others wait for their turn.
 type accepter struct {
-	low  gatehouse.Offset // look from here on; only if woken
-	woke bool
 	err  error
 	wake chan struct{}
 }
@@ -57,24 +58,24 @@ func (a *accepter) fail(err error) {
 	poke(a.wake)
 }
 
-// wakeAccepter tells one who waits for a group of a message at o.
+// wakeAccepter tells those who wait for a group of a message at o.
 func (b *box) wakeAccepter(o gatehouse.Offset) {
-	for a := range b.accepters {
-		if !a.woke || o < a.low {
-			a.low = o
-		}
-		a.woke = true
-		poke(a.wake)
-		return
+	if len(b.accepters) > 0 {
+		b.accept = min(b.accept, o)
+		poke(b.accepters[0].wake)
 	}
 }
 
+// nothingToAccept is a box's accept if no free group has a message.
+const nothingToAccept = gatehouse.Offset(math.MaxInt64)
+
 // AcceptSession locks a group of an inbox: the one named, which fails with
 // Conflict if it is locked already, or if group is empty the first that has a
-// message available, for which it waits until ctx is done (and then fails with
-// its cause). The lock lasts for length (0: as the policy says) and can be
-// renewed. Messages received in the session are locked as long as the session;
-// what other receivers have under a lock comes only when that ends.
+// message available, for which it waits in turn with others until ctx is done
+// (and then fails with its cause). The lock lasts for length (0: as the policy
+// says) and can be renewed. Messages received in the session are locked as long
+// as the session; what other receivers have under a lock comes only when that
+// ends.
 func (s *Set) AcceptSession(ctx context.Context, k Key, group string, length time.Duration) (*SessionLock, error) {
 	q := k.fold()
 	sh := s.shardOf(q)
@@ -117,27 +118,29 @@ func (b *box) startSession(k Key, group string, after gatehouse.Offset, length t
 func (b *box) acceptAny(ctx context.Context, k Key, length time.Duration) (*SessionLock, error) {
 	sh := b.shard
 	a := &accepter{wake: make(chan struct{}, 1)}
-	if b.accepters == nil {
-		b.accepters = make(map[*accepter]struct{})
+	if len(b.accepters) == 0 {
+		b.accept = 0
 	}
-	b.accepters[a] = struct{}{}
+	b.accepters = append(b.accepters, a)
 	defer func() {
-		delete(b.accepters, a)
-		if a.woke {
-			b.wakeAccepter(a.low) // there may be something for another
-		}
+		i := slices.Index(b.accepters, a)
+		b.accepters = slices.Delete(b.accepters, i, i+1)
+		b.wakeAccepter(b.accept)
 	}()
-	from := gatehouse.Offset(0)
 	for {
-		group, o, err := b.freeGroup(ctx, from)
-		if err != nil || group != "" {
+		if b.accepters[0] == a && b.accept < nothingToAccept {
+			from := b.accept
+			b.accept = nothingToAccept // lowered by what comes while reading
+			group, o, err := b.freeGroup(ctx, from)
 			if err != nil {
+				b.accept = min(b.accept, from)
 				return nil, err
 			}
-			if !a.woke || from < a.low {
-				a.low, a.woke = from, true
+			if group != "" {
+				b.accept = max(min(b.accept, o), 1)
+				return b.startSession(k, group, b.accept-1, length), nil
 			}
-			return b.startSession(k, group, o-1, length), nil
+			continue
 		}
 		sh.mu.Unlock()
 		select {
@@ -151,7 +154,6 @@ func (b *box) acceptAny(ctx context.Context, k Key, length time.Duration) (*Sess
 		case ctx.Err() != nil:
 			return nil, context.Cause(ctx)
 		}
-		from, a.woke = a.low, false
 	}
 }
 

@@ -3,7 +3,9 @@ package inbox_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -152,6 +154,77 @@ func TestAcceptNextSession(t *testing.T) {
 		}
 		r.wantIDs(r.takeSession(third), "x1 x2")
 		r.wantIDs(r.takeAll(pump), "plain")
+	})
+}
+
+// However the messages of a group come, and whoever is told of which: who
+// accepts the group gets it from its first message on.
+func TestAcceptersGetWholeGroups(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := start(t, inbox.Options{})
+		defer r.stop()
+		const groups, each = 8, 16
+		accepted := make(chan *inbox.SessionLock, groups)
+		for range groups {
+			go func() {
+				l, err := r.AcceptSession(context.Background(), pump, "", 0)
+				if err != nil {
+					t.Error(err)
+				}
+				accepted <- l
+			}()
+			synctest.Wait()
+		}
+		var messages []*gatehouse.Message
+		want := make(map[string][]string)
+		for i := range each * groups {
+			g := fmt.Sprintf("g%d", i*7%groups)
+			m := grouped(fmt.Sprintf("m%03d", i), g)
+			messages, want[g] = append(messages, m), append(want[g], m.ID)
+		}
+		r.putAll(pump, messages...)
+		for range groups {
+			l := <-accepted
+			r.wantIDs(r.takeSession(l), strings.Join(want[l.Group], " "))
+			delete(want, l.Group)
+		}
+		if len(want) > 0 {
+			t.Errorf("nobody accepted %v", want)
+		}
+	})
+}
+
+func TestAcceptersTakeTurns(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := start(t, inbox.Options{})
+		defer r.stop()
+		var order []int
+		var waiting sync.WaitGroup
+		gone, leave := context.WithCancel(context.Background())
+		for i := range 4 {
+			waiting.Go(func() {
+				ctx := context.Background()
+				if i == 1 {
+					ctx = gone
+				}
+				if _, err := r.AcceptSession(ctx, pump, "", 0); err != nil {
+					i = -i
+				}
+				order = append(order, i)
+			})
+			synctest.Wait()
+		}
+		leave()
+		for i := range 3 {
+			synctest.Wait()
+			r.putAll(pump, grouped(fmt.Sprint(i), fmt.Sprint(i)))
+		}
+		waiting.Wait()
+		if !slices.Equal(order, []int{-1, 0, 2, 3}) {
+			t.Errorf("accepted in the order %v, want -1 (left), 0, 2, 3", order)
+		}
 	})
 }
 

@@ -231,7 +231,7 @@ func (sh *shard) close(b *box, err error) {
 		sh.timers.remove(&h.timer)
 	}
 	sh.timers.remove(&b.again.timer)
-	for a := range b.accepters {
+	for _, a := range b.accepters {
 		a.fail(err)
 	}
 }
