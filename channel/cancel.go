@@ -12,12 +12,12 @@ import (
 	"github.com/gatehouse/gatehouse/engine"
 )
 
-// Cancel takes scheduled messages out that source has sent, by their sequence
+// Cancel takes scheduled messages out that a sender has sent, by their sequence
 // numbers: once it has returned nil, none of them becomes due. It fails with
 // NotFound, and takes none out, if one of them does not wait: it is due
-// already, was cancelled, or is not of source. Should storage fail, those of
+// already, was cancelled, or is not of this sender. Should storage fail, those of
 // some shards may be taken out and those of others not.
-func (s *Set) Cancel(ctx context.Context, source string, numbers ...uint64) error {
+func (s *Set) Cancel(ctx context.Context, from Sender, numbers ...uint64) error {
 	shards := make(map[engine.Shard]*engine.Op)
 	for _, n := range numbers {
 		shards[engine.Shard(n%uint64(s.shards))] = &engine.Op{}
@@ -29,7 +29,7 @@ func (s *Set) Cancel(ctx context.Context, source string, numbers ...uint64) erro
 	}
 	for _, n := range numbers {
 		shard := engine.Shard(n % uint64(s.shards))
-		key := numberKey(source, n)
+		key := numberKey(from, n)
 		due, err := s.engine.State(shard).Get(key)
 		if err != nil {
 			return err
@@ -54,13 +54,13 @@ type Waiting struct {
 	Message  *gatehouse.Message
 }
 
-// ScheduledBy returns messages that source has scheduled, in order of their
+// ScheduledBy returns messages that a sender has scheduled, in order of their
 // sequence numbers, from one on, at most limit. It costs in proportion to the
-// number that source has scheduled.
-func (s *Set) ScheduledBy(source string, from uint64, limit int) ([]Waiting, error) {
+// number that it has scheduled.
+func (s *Set) ScheduledBy(by Sender, from uint64, limit int) ([]Waiting, error) {
 	var found []place
 	for i := range s.shards {
-		some, err := s.places(engine.Shard(i), source, from, limit)
+		some, err := s.places(engine.Shard(i), by, from, limit)
 		if err != nil {
 			return nil, err
 		}
@@ -88,9 +88,9 @@ type place struct {
 	key      string
 }
 
-func (s *Set) places(shard engine.Shard, source string, from uint64, limit int) ([]place, error) {
+func (s *Set) places(shard engine.Shard, by Sender, from uint64, limit int) ([]place, error) {
 	var all []place
-	prefix := string(append(appendSource(nil, source), '/'))
+	prefix := string(append(appendSender(nil, by), '/'))
 	err := s.engine.State(shard).Scan(prefix, func(key string, value []byte) bool {
 		number, bad := hex.DecodeString(key[len(prefix):])
 		if bad != nil || len(number) != 8 {

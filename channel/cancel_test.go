@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/gatehouse/gatehouse"
+	"github.com/gatehouse/gatehouse/channel"
 	"github.com/gatehouse/gatehouse/engine"
 )
 
@@ -34,7 +35,7 @@ func (r *rig) runSchedules() (stop func()) {
 // waiting returns the ids that a source has scheduled.
 func (r *rig) waiting(source string, after uint64, limit int) (ids []string) {
 	r.t.Helper()
-	all, err := r.ScheduledBy(source, after, limit)
+	all, err := r.ScheduledBy(channel.Sender{Source: source}, after, limit)
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -70,7 +71,7 @@ func TestCancel(t *testing.T) {
 		}
 		refused := func(source string, all ...uint64) {
 			t.Helper()
-			if err := r.Cancel(ctx, source, all...); !errors.Is(err, gatehouse.NotFound) {
+			if err := r.Cancel(ctx, channel.Sender{Source: source}, all...); !errors.Is(err, gatehouse.NotFound) {
 				t.Errorf("cancelling %v as %s: %v", all, source, err)
 			}
 		}
@@ -88,13 +89,13 @@ func TestCancel(t *testing.T) {
 		for i := range 10 {
 			gone = append(gone, numbers[fmt.Sprintf("%02d", 2*i)])
 		}
-		if err := r.Cancel(ctx, me, gone...); err != nil {
+		if err := r.Cancel(ctx, channel.Sender{Source: me}, gone...); err != nil {
 			t.Fatal(err)
 		}
 		refused(me, gone[0])
 		r.restart()
 		refused(me, gone[0])
-		if err := r.Cancel(ctx, me, numbers["01"]); err != nil {
+		if err := r.Cancel(ctx, channel.Sender{Source: me}, numbers["01"]); err != nil {
 			t.Fatal(err)
 		}
 		again := r.schedule(from(me, "again", "01"), time.Hour, to(0, telemetry)).Sequence
@@ -130,7 +131,7 @@ func TestCancelWhileReleasing(t *testing.T) {
 	stop := r.runSchedules()
 	cancelled := map[string]bool{}
 	for i, number := range slices.Backward(numbers) {
-		if err := r.Cancel(t.Context(), "me", number); err == nil {
+		if err := r.Cancel(t.Context(), channel.Sender{Source: "me"}, number); err == nil {
 			cancelled[fmt.Sprintf("%03d", i)] = true
 		} else if !errors.Is(err, gatehouse.NotFound) {
 			t.Fatal(err)
@@ -186,11 +187,11 @@ func TestCancelFails(t *testing.T) {
 		r := start(t)
 		number := r.schedule(from("me", "m", ""), time.Hour, to(0, telemetry)).Sequence
 		r.engine.Fail(errDisk)
-		if err := r.Cancel(t.Context(), "me", number); !isDisk(err) {
+		if err := r.Cancel(t.Context(), channel.Sender{Source: "me"}, number); !isDisk(err) {
 			t.Errorf("Cancel: %v", err)
 		}
 		r.engine.Fail(nil)
-		if err := r.Cancel(t.Context(), "me", number); err != nil {
+		if err := r.Cancel(t.Context(), channel.Sender{Source: "me"}, number); err != nil {
 			t.Error(err)
 		}
 	})

@@ -81,10 +81,11 @@ func (s *Set) Shard(account gatehouse.AccountName, key string) engine.Shard {
 // of the message, and to be used again after Reset: then a message costs next
 // to no allocation.
 type Append struct {
-	Account gatehouse.AccountName
-	Shard   engine.Shard // from Set.Shard
-	Message *gatehouse.Message
-	Targets []Target
+	Account     gatehouse.AccountName
+	Shard       engine.Shard // from Set.Shard
+	Message     *gatehouse.Message
+	Targets     []Target
+	Incarnation uint32 // see Sender
 	// Done is called once, in the order of Set.Append within a shard, when
 	// the message is durable or refused. It must not block.
 	Done func(*Append, error)

@@ -193,6 +193,5 @@ func without(key string, value []byte, gone func(gatehouse.AccountName, gatehous
 	if meant {
 		m.Channel = next
 	}
-	head := valueHead + len(d.Account)
-	return record.Append(append(make([]byte, 0, len(value)), value[:head]...), m), true
+	return record.Append(append(make([]byte, 0, len(value)), value[:d.head]...), m), true
 }

@@ -204,7 +204,7 @@ func TestDropUnschedules(t *testing.T) {
 		r.must(r.Drop(context.Background(), telemetry))
 		left := make(map[string]*gatehouse.Message)
 		for _, source := range []string{"/Acme/endpoints/pump-7", "/Acme/$policies/backend"} {
-			waiting, err := r.ScheduledBy(source, 0, 100)
+			waiting, err := r.ScheduledBy(channel.Sender{Source: source}, 0, 100)
 			r.must(err)
 			for _, w := range waiting {
 				left[w.Message.ID] = w.Message

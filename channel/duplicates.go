@@ -10,7 +10,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/gatehouse/gatehouse"
 	"github.com/gatehouse/gatehouse/engine"
 )
 
@@ -46,11 +45,12 @@ type claim struct {
 	err      error
 }
 
-// idHash shortens the id of a message together with its proven source: an id
+// idHash shortens the id of a message together with its proven sender: an id
 // is the sender's own, so that nobody can keep another's message out by taking
-// its id first.
-func idHash(m *gatehouse.Message) [16]byte {
-	sum := sha256.Sum256([]byte(gatehouse.Fold(m.Source) + "\x00" + m.ID))
+// its id first, and who is given the name of a former endpoint begins anew.
+func idHash(s Sender, id string) [16]byte {
+	var space [256]byte
+	sum := sha256.Sum256(append(append(s.appendTo(space[:0]), 0), id...))
 	return [16]byte(sum[:16])
 }
 
@@ -104,7 +104,7 @@ func (a *Append) claim(op *engine.Op, i int) (seen bool, err error) {
 	if t.Duplicates <= 0 {
 		return false, nil
 	}
-	stream, hash := ID{a.Account, t.Channel}.stream(), idHash(a.Message)
+	stream, hash := ID{a.Account, t.Channel}.stream(), idHash(a.sender(), a.Message.ID)
 	key := stream + "\x00" + string(hash[:])
 	r := &a.set.recent[a.Shard]
 	r.mu.Lock()

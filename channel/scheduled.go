@@ -61,9 +61,7 @@ const (
 // Otherwise it works as Append.
 func (s *Set) Schedule(ctx context.Context, a *Append) error {
 	a.set = s
-	value := make([]byte, 8, 8+1+len(a.Account)+len(a.Message.Body)+192) // its number comes first
-	value = append(append(value, byte(len(a.Account))), a.Account...)
-	value = record.Append(value, a.Message)
+	value := record.Append(appendHead(make([]byte, 0, 16+len(a.Account)+len(a.Message.Body)+192), a.Account, a.Incarnation), a.Message)
 	if len(value) > maxScheduled {
 		return gatehouse.Errorf(gatehouse.TooLarge, "the message is %d bytes long; at most %d can be scheduled", len(value), maxScheduled)
 	}
@@ -115,7 +113,7 @@ func (a *Append) number(op *engine.Op) error {
 	l.last++
 	binary.BigEndian.PutUint64(op.State[0].Value, a.Sequence)
 	op.State = append(op.State,
-		engine.Row{Key: numberKey(a.Message.Source, a.Sequence), Value: []byte(op.State[0].Key)},
+		engine.Row{Key: numberKey(a.sender(), a.Sequence), Value: []byte(op.State[0].Key)},
 		engine.Row{Key: lastRow, Value: binary.BigEndian.AppendUint64(nil, l.last)})
 	return nil
 }
@@ -125,13 +123,13 @@ func (s *Set) sequence(shard engine.Shard, n uint64) uint64 {
 }
 
 // numberKey returns the key of the row that tells where a message is.
-func numberKey(source string, sequence uint64) string {
-	key := append(appendSource(nil, source), '/')
+func numberKey(s Sender, sequence uint64) string {
+	key := append(appendSender(nil, s), '/')
 	return string(hex.AppendEncode(key, binary.BigEndian.AppendUint64(nil, sequence)))
 }
 
-func appendSource(dst []byte, source string) []byte {
-	return append(append(dst, numberPrefix...), gatehouse.Fold(source)...)
+func appendSender(dst []byte, s Sender) []byte {
+	return s.appendTo(append(dst, numberPrefix...))
 }
 
 // dueKey returns a key for a message due then, which sorts after those made
@@ -198,10 +196,12 @@ func (l *alarm) learn(due int64) int64 {
 
 // A Due is a scheduled message whose time has come.
 type Due struct {
-	Account gatehouse.AccountName
-	Message *gatehouse.Message // nil if Err is set
-	Err     error              // the row could not be read: it is given up
-	rows    []engine.Row       // to delete
+	Account     gatehouse.AccountName
+	Incarnation uint32             // of the endpoint that has sent it: see Sender
+	Message     *gatehouse.Message // nil if Err is set
+	Err         error              // the row could not be read: it is given up
+	rows        []engine.Row       // to delete
+	head        int                // length of what precedes the message in the row
 }
 
 // RunSchedule hands the shard's scheduled messages to release as they become
@@ -291,20 +291,37 @@ func (s *Set) scanDue(shard engine.Shard, now time.Time) (due []Due, next int64,
 	return due, next, err
 }
 
-// valueHead is the length of what precedes the account's name in the value of a
-// row: the number, and how long the name is.
-const valueHead = 9
+// The value of a row begins with the number, for which appendHead leaves room,
+// and the name of the account with its length before it; of a sender that has a
+// incarnation a zero and that come before them. The message follows.
+const (
+	numberLen      = 8
+	incarnationLen = 1 + 4
+)
+
+func appendHead(dst []byte, account gatehouse.AccountName, incarnation uint32) []byte {
+	dst = append(dst, make([]byte, numberLen)...)
+	if incarnation != 0 {
+		dst = binary.BigEndian.AppendUint32(append(dst, 0), incarnation)
+	}
+	return append(append(dst, byte(len(account))), account...)
+}
 
 func decodeDue(key string, value []byte) Due {
-	d := Due{rows: []engine.Row{{Key: key}}}
-	if len(value) < valueHead || len(value) < valueHead+int(value[8]) {
+	d := Due{rows: []engine.Row{{Key: key}}, head: numberLen}
+	if len(value) > numberLen+incarnationLen && value[numberLen] == 0 {
+		d.Incarnation = binary.BigEndian.Uint32(value[numberLen+1:])
+		d.head += incarnationLen
+	}
+	name := d.head + 1
+	if len(value) < name || len(value) < name+int(value[d.head]) {
 		d.Err = gatehouse.Errorf(gatehouse.Internal, "scheduled message %q is cut short", key)
 		return d
 	}
-	end := valueHead + int(value[8])
-	d.Account = gatehouse.AccountName(value[valueHead:end])
-	if d.Message, d.Err = record.Decode(append([]byte(nil), value[end:]...)); d.Err == nil {
-		d.rows = append(d.rows, engine.Row{Key: numberKey(d.Message.Source, binary.BigEndian.Uint64(value))})
+	d.head = name + int(value[d.head])
+	d.Account = gatehouse.AccountName(value[name:d.head])
+	if d.Message, d.Err = record.Decode(append([]byte(nil), value[d.head:]...)); d.Err == nil {
+		d.rows = append(d.rows, engine.Row{Key: numberKey(Sender{d.Message.Source, d.Incarnation}, binary.BigEndian.Uint64(value))})
 	}
 	return d
 }

@@ -21,6 +21,7 @@ import (
 //	version 1, flags
 //	traits  JSON, labels  (key, value)…
 //	length of name, length of the sealed keys, length of certificates if flags say there are some
+//	incarnation, four bytes, if flags say there is one
 //	name, sealed keys, certificates, description to the end
 //
 // where traits, labels, keys and values have their length before them. Lengths
@@ -57,6 +58,9 @@ func appendEndpoint(dst []byte, e *Endpoint) ([]byte, error) {
 	dst = binary.AppendUvarint(dst, uint64(len(e.sealed)))
 	if e.flags&flagCertificates != 0 {
 		dst = binary.AppendUvarint(dst, uint64(e.bound))
+	}
+	if e.flags&flagIncarnation != 0 {
+		dst = binary.BigEndian.AppendUint32(dst, e.incarnation)
 	}
 	dst = append(append(dst, e.name...), e.sealed...)
 	return append(dst, e.rest...), nil
@@ -121,6 +125,9 @@ func (d *decoder) endpoint(data []byte, revision uint64) (*Endpoint, error) {
 			return nil, err
 		}
 	}
+	if rest, err = e.readIncarnation(rest); err != nil {
+		return nil, err
+	}
 	if name > len(rest) || sealed > len(rest)-name || bound > len(rest)-name-sealed {
 		return nil, errShort
 	}
@@ -134,6 +141,21 @@ func (d *decoder) endpoint(data []byte, revision uint64) (*Endpoint, error) {
 		return nil, errors.New("it has no name")
 	}
 	return e, nil
+}
+
+// readIncarnation reads the incarnation, if flags say there is one, and returns
+// what follows.
+func (e *Endpoint) readIncarnation(data []byte) (rest []byte, err error) {
+	if e.flags&flagIncarnation == 0 {
+		return data, nil
+	}
+	if len(data) < 4 {
+		return nil, errShort
+	}
+	if e.incarnation = binary.BigEndian.Uint32(data); e.incarnation == 0 {
+		return nil, errors.New("the incarnation is zero")
+	}
+	return data[4:], nil
 }
 
 // setBound notes how long the certificates are with which the rest begins.

@@ -30,6 +30,7 @@ func drawEndpoint(t *rapid.T) *Endpoint {
 		bindings = appendBinding(bindings, drawBinding(t))
 	}
 	e.describe(string(bindings), rapid.String().Draw(t, "description"))
+	e.setIncarnation(rapid.Uint32().Draw(t, "incarnation"))
 	e.key = gatehouse.Fold(e.name)
 	if rapid.Bool().Draw(t, "traits") {
 		e.traits = &traits{Protocols: []string{"amqp"}, Inbox: &InboxSpec{}}
@@ -99,6 +100,12 @@ func TestEndpointRowFormat(t *testing.T) {
 	const certified = "\x01\x10\x00\x00" + "\x06\x06\x08Pump-7SEALED\x04\x01\x04pump\x00a pump"
 	if got, err = appendEndpoint(nil, e); err != nil || string(got) != certified {
 		t.Fatalf("the row is\n%q, %v; want\n%q", got, err, certified)
+	}
+	e = &Endpoint{name: "Pump-7", sealed: "SEALED", rest: "a pump"}
+	e.setIncarnation(0x61626364)
+	const incarnation = "\x01\x20\x00\x00" + "\x06\x06abcdPump-7SEALEDa pump"
+	if got, err = appendEndpoint(nil, e); err != nil || string(got) != incarnation {
+		t.Fatalf("the row is\n%q, %v; want\n%q", got, err, incarnation)
 	}
 }
 

@@ -2,6 +2,8 @@ package directory
 
 import (
 	"bytes"
+	"math"
+	"math/rand/v2"
 
 	"github.com/gatehouse/gatehouse"
 )
@@ -26,6 +28,11 @@ func (p *plan) encodeEndpoint(s *step, spec *EndpointSpec, f *faults) error {
 		e.traits = &traits{protocols, inbox}
 	}
 	old, _ := s.old.(*Endpoint)
+	if old != nil {
+		e.setIncarnation(old.incarnation)
+	} else {
+		e.setIncarnation(rand.Uint32N(math.MaxUint32) + 1)
+	}
 	e.standing(spec, old)
 	if err := p.sealEndpoint(s, e, old, spec.Keys, f); err != nil || len(f.found) > 0 {
 		return err

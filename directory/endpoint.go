@@ -12,15 +12,16 @@ import (
 // exactly when its definition has been written. There may be millions: what
 // endpoints have in common they share.
 type Endpoint struct {
-	name     string
-	key      string // folded name; the same text if that is the same
-	labels   rule.Labels
-	traits   *traits // nil for none
-	sealed   string  // keys
-	rest     string  // certificates that prove it, then the description
-	revision uint64
-	flags    endpointFlags
-	bound    uint16 // bytes of certificates in rest
+	name        string
+	key         string // folded name; the same text if that is the same
+	labels      rule.Labels
+	traits      *traits // nil for none
+	sealed      string  // keys
+	rest        string  // certificates that prove it, then the description
+	revision    uint64
+	flags       endpointFlags
+	bound       uint16 // bytes of certificates in rest
+	incarnation uint32
 }
 
 // traits are what many endpoints have in common besides labels.
@@ -38,6 +39,7 @@ const (
 	flagRevokedSend
 	flagRevokedListen
 	flagCertificates        // it lists some
+	flagIncarnation         // it has one; see Incarnation
 	flagsKnown       = iota // how many bits have a meaning
 )
 
@@ -49,6 +51,20 @@ func (e *Endpoint) Name() gatehouse.EndpointName { return gatehouse.EndpointName
 
 // Revision is that of its row.
 func (e *Endpoint) Revision() uint64 { return e.revision }
+
+// Incarnation is a random number that the endpoint was given when it was
+// created: the next one of its name, when it was deleted, has another. It is
+// zero for one that was created before there were such numbers.
+func (e *Endpoint) Incarnation() uint32 { return e.incarnation }
+
+// setIncarnation sets it; zero for none.
+func (e *Endpoint) setIncarnation(n uint32) {
+	e.incarnation = n
+	e.flags &^= flagIncarnation
+	if n != 0 {
+		e.flags |= flagIncarnation
+	}
+}
 
 // Labels returns the labels, which must not be changed.
 func (e *Endpoint) Labels() rule.Labels { return e.labels }

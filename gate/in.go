@@ -166,7 +166,7 @@ func (s *Session) decide(v *view, m *gatehouse.Message, now time.Time, p *passag
 	}
 	channels = s.settled(channels)
 	p.receipt = Receipt{ID: m.ID, Channels: channels, Enqueued: now}
-	p.Account, p.Message = s.attempt.Account, m
+	p.Account, p.Message, p.Incarnation = s.attempt.Account, m, s.incarnation
 	key := m.Key
 	if key == "" {
 		key = s.shardKey

@@ -237,7 +237,7 @@ func TestScheduleIsDecidedAgain(t *testing.T) {
 	}{
 		"revoked":  {func(r *rig) { r.Revoke(sender) }, "Revoked"},
 		"no route": {func(r *rig) { r.delete(directory.KindRoute, "in") }, gate.ReasonForbidden},
-		"deleted":  {func(r *rig) { r.delete(directory.KindEndpoint, sender) }, gate.ReasonNoChannel},
+		"deleted":  {func(r *rig) { r.delete(directory.KindEndpoint, sender) }, "Revoked"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(r *rig) {
@@ -254,11 +254,67 @@ func TestScheduleIsDecidedAgain(t *testing.T) {
 				if len(dead) != 1 || dead[0].ID != "n-1" || dead[0].Dead == nil {
 					r.Fatalf("dead letters: %+v", dead)
 				}
-				if name != "deleted" && dead[0].Dead.Reason != c.reason {
+				if dead[0].Dead.Reason != c.reason {
 					r.Errorf("%+v", dead[0].Dead)
 				}
 			})
 		})
+	}
+}
+
+// TestScheduleOfFormerSender says that an endpoint has nothing to do with what a
+// former one of its name has scheduled: that does not pass as its own.
+func TestScheduleOfFormerSender(t *testing.T) {
+	bubble(t, func(r *rig) {
+		later := func(i int) uint64 {
+			m := note(i)
+			m.NotBefore = time.Now().Add(time.Hour)
+			o := one(r.tb, r.sender(), m)
+			if o.err != nil || !o.Scheduled {
+				r.Fatalf("%+v", o)
+			}
+			return o.Sequence
+		}
+		former := later(1)
+		r.Recreate(sender)
+		s := r.sender()
+		if waiting, err := s.PeekScheduled(0, 9); err != nil || len(waiting) != 0 {
+			r.Errorf("it sees %+v (%v)", waiting, err)
+		}
+		if err := s.CancelScheduled(context.Background(), former); !errors.Is(err, gatehouse.NotFound) {
+			r.Errorf("it cancels what is not its own: %v", err)
+		}
+		own := later(2)
+		if waiting, err := s.PeekScheduled(0, 9); err != nil || len(waiting) != 1 || waiting[0].Sequence != own {
+			r.Errorf("its own: %+v (%v)", waiting, err)
+		}
+		<-time.After(2 * time.Hour)
+		synctest.Wait()
+		l := r.receiver()
+		if d := receive(r.tb, l, false); d.Message.ID != "n-2" {
+			r.Errorf("%s came", d.Message.ID)
+		}
+		nothing(r.tb, l)
+		dead := r.dead(gate.ScheduleHandler)
+		if len(dead) != 1 || dead[0].ID != "n-1" || dead[0].Dead == nil || dead[0].Dead.Reason != "Revoked" {
+			r.Errorf("dead letters: %+v", dead)
+		}
+	})
+}
+
+// TestDuplicateOfFormerSender says that an endpoint that was created again begins
+// anew: the ids that the former one has used are free.
+func TestDuplicateOfFormerSender(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.change(&directory.ChannelSpec{Name: work, Duplicates: config.Duration(time.Hour)})
+	for range 2 {
+		for try := range 2 {
+			if o := one(t, r.sender(), note(1)); o.err != nil || o.Duplicate != (try > 0) {
+				t.Errorf("try %d: %+v", try, o)
+			}
+		}
+		r.Recreate(sender)
 	}
 }
 

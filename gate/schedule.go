@@ -23,7 +23,7 @@ func (s *Session) CancelScheduled(ctx context.Context, numbers ...uint64) error 
 	if _, err := s.sender(); err != nil {
 		return err
 	}
-	return s.gate.Channels.Cancel(ctx, s.source, numbers...)
+	return s.gate.Channels.Cancel(ctx, channel.Sender{Source: s.source, Incarnation: s.incarnation}, numbers...)
 }
 
 // PeekScheduled returns messages that the session's sender has scheduled and
@@ -33,7 +33,7 @@ func (s *Session) PeekScheduled(from uint64, limit int) ([]channel.Waiting, erro
 	if _, err := s.sender(); err != nil {
 		return nil, err
 	}
-	return s.gate.Channels.ScheduledBy(s.source, from, limit)
+	return s.gate.Channels.ScheduledBy(channel.Sender{Source: s.source, Incarnation: s.incarnation}, from, limit)
 }
 
 // runSchedule releases the scheduled messages of a shard. Whether a message
@@ -52,7 +52,7 @@ func (g *Gate) release(d *channel.Due) []engine.Record {
 	m, now := d.Message, time.Now()
 	meant := m.Channel
 	m.Channel = ""
-	channels, err := g.routeDue(d.Account, meant, m, now)
+	channels, err := g.routeDue(d, meant, now)
 	if err == nil {
 		m.Enqueued = now
 		return channel.Records(d.Account, m, channels...)
@@ -72,7 +72,8 @@ func (g *Gate) release(d *channel.Due) []engine.Record {
 
 // routeDue decides about a message that is due as Submit would. It was counted
 // against rates when it was accepted.
-func (g *Gate) routeDue(name gatehouse.AccountName, meant gatehouse.ChannelName, m *gatehouse.Message, now time.Time) ([]gatehouse.ChannelName, error) {
+func (g *Gate) routeDue(d *channel.Due, meant gatehouse.ChannelName, now time.Time) ([]gatehouse.ChannelName, error) {
+	name, m := d.Account, d.Message
 	sender, isEndpoint := senderOf(m)
 	v := newView(g.snapshot.Load(), name, sender, nil)
 	if err := v.accountStands(name); err != nil {
@@ -83,6 +84,10 @@ func (g *Gate) routeDue(name gatehouse.AccountName, meant gatehouse.ChannelName,
 			return nil, gatehouse.Errorf(gatehouse.NotFound, "account %q has no channel %q any more", name, meant)
 		}
 		return []gatehouse.ChannelName{meant}, nil
+	}
+	if v.endpoint == nil || v.incarnation() != d.Incarnation {
+		// What has its name now is another.
+		return nil, gatehouse.Errorf(gatehouse.Revoked, "endpoint %q, which has scheduled it, was deleted", sender)
 	}
 	if err := v.partyStands(name, sender, gatehouse.RightSend); err != nil {
 		return nil, err

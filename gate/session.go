@@ -52,9 +52,12 @@ type Session struct {
 	proofs   []gatehouse.Identity // what was proven, one per credential used
 	ident    gatehouse.Identity
 	source   string
-	shardKey string     // for messages without a key of their own
-	beside   neighbours // in the registry, whose lock guards it
-	limits   *limited   // stays when the session has ended: messages may be on their way in
+	shardKey string // for messages without a key of their own
+	// incarnation of the endpoint: the session has nothing to do with the next
+	// one of its name.
+	incarnation uint32
+	beside      neighbours // in the registry, whose lock guards it
+	limits      *limited   // stays when the session has ended: messages may be on their way in
 
 	view atomic.Pointer[view]
 
@@ -106,6 +109,9 @@ func (g *Gate) open(ctx context.Context, a Attempt) (*Session, error) {
 	s := &Session{gate: g, attempt: a, party: partyOf(a.Account, a.Endpoint), id: uuid.New(), opened: time.Now(), proofs: proofs}
 	s.attempt.Credentials = nil
 	s.ctx, s.cancel = context.WithCancelCause(context.Background())
+	v := newView(g.snapshot.Load(), a.Account, a.Endpoint, nil)
+	s.incarnation = v.incarnation()
+	s.view.Store(v)
 	s.waive()
 	s.adopt(s.proofs)
 	s.spell()
@@ -401,10 +407,13 @@ func isEndpointPolicy(id *gatehouse.Identity) bool {
 func (g *Gate) look(s *Session) *view {
 	snapshot := g.snapshot.Load()
 	old := s.view.Load()
-	if old != nil && old.snapshot == snapshot {
+	if old.snapshot == snapshot {
 		return old
 	}
 	v := newView(snapshot, s.attempt.Account, s.attempt.Endpoint, old)
+	if v.incarnation() != s.incarnation {
+		v.endpoint = nil // its own is gone
+	}
 	s.view.Store(v)
 	return v
 }
@@ -434,6 +443,14 @@ func (v *view) plan(old *view) {
 	}
 	v.route = v.routes.Plan(v.endpoint.Party())
 	v.restrict = v.limits.Plan(v.endpoint.Party())
+}
+
+// incarnation is that of the view's endpoint; zero without one.
+func (v *view) incarnation() uint32 {
+	if v.endpoint == nil {
+		return 0
+	}
+	return v.endpoint.Incarnation()
 }
 
 // end ends the session; only the first call has an effect.
@@ -513,6 +530,10 @@ func (s *Session) Identity() gatehouse.Identity {
 	defer s.mu.Unlock()
 	return s.ident
 }
+
+// Incarnation returns which of those that have had its name the session's
+// endpoint is: see directory.Endpoint.Incarnation.
+func (s *Session) Incarnation() uint32 { return s.incarnation }
 
 // Info describes an open session to an administrator.
 type Info struct {

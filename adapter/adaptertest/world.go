@@ -108,6 +108,23 @@ func (w *World) Revoke(e gatehouse.EndpointName) {
 	}
 }
 
+// Recreate deletes an endpoint and creates it anew, with the same keys.
+func (w *World) Recreate(e gatehouse.EndpointName) {
+	w.t.Helper()
+	spec := w.Directory.Current().Account(Account).Endpoint(e).Spec()
+	spec.Keys = endpointKeys(e)
+	if err := w.Directory.Delete(context.Background(), Account, directory.KindEndpoint, string(e), 0); err != nil {
+		w.t.Fatal(err)
+	}
+	if _, err := w.Directory.Put(context.Background(), Account, spec, 0); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func endpointKeys(e gatehouse.EndpointName) *directory.KeySpec {
+	return &directory.KeySpec{Send: []string{SendKey(e)}, Listen: []string{ListenKey(e)}}
+}
+
 func define(t testing.TB, d *directory.Directory) {
 	t.Helper()
 	all := rule.Selector{Names: []string{"*"}}
@@ -129,7 +146,7 @@ func define(t testing.TB, d *directory.Directory) {
 	length := config.Duration(lock)
 	for _, e := range []gatehouse.EndpointName{Sender, Receiver} {
 		changes = append(changes, directory.Change{Spec: &directory.EndpointSpec{
-			Name: string(e), AllowPlaintext: true, Keys: &directory.KeySpec{Send: []string{SendKey(e)}, Listen: []string{ListenKey(e)}},
+			Name: string(e), AllowPlaintext: true, Keys: endpointKeys(e),
 			Inbox: &directory.InboxSpec{Lock: &length},
 		}})
 	}

@@ -86,7 +86,7 @@ func (c *connection) admitClient(p *mqtt.Connect) (*mqtt.ConnAck, error) {
 		client = "auto-" + uuid.NewString()
 		answer.Properties.AssignedClientID = client
 	}
-	key := clientKey{party{gatehouse.Fold(id.Account), gatehouse.Fold(id.Endpoint)}, client}
+	key := clientKey{party{gatehouse.Fold(id.Account), gatehouse.Fold(id.Endpoint), s.Incarnation()}, client}
 	state, present, err := c.options.Sessions.claim(ctx, c, key, p.CleanStart, id.Rights.Has(gatehouse.RightListen))
 	if err != nil {
 		c.disinherit()

@@ -202,6 +202,33 @@ func TestExactlyOnce(t *testing.T) {
 	s.nothing()
 }
 
+// An endpoint that was deleted and created again does not find the sessions of
+// the former one: a packet id that was held there would keep a message out.
+func TestSessionOfFormerEndpoint(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, Options{})
+	p, _ := s.join(adaptertest.Sender, lasting("one"))
+	hold := func(body string) {
+		t.Helper()
+		s.must(p.send(&packets.Publish{Topic: "endpoints/" + adaptertest.Receiver, QoS: 2, PacketID: 7, Payload: []byte(body), Properties: &packets.Properties{}}))
+		_, err := await[*packets.Pubrec](s.ctx, p)
+		s.must(err)
+	}
+	hold("a")
+	s.world.Recreate(adaptertest.Sender)
+	s.ended(p)
+	p, ack := s.join(adaptertest.Sender, lasting("one"))
+	if ack.SessionPresent {
+		t.Error("the session of the former endpoint is there")
+	}
+	hold("b")
+	for _, want := range []string{"a", "b"} {
+		if d := s.take(adaptertest.Receiver); string(d.Message.Body) != want {
+			t.Errorf("received %s", d.Message.Body)
+		}
+	}
+}
+
 // A delivery at QoS 2 is completed by PUBCOMP; PUBREL is repeated when the
 // session is resumed.
 func TestReleaseAgain(t *testing.T) {

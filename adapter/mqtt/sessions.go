@@ -25,8 +25,12 @@ type Sessions struct {
 	kept     map[party][]*session // without a connection, the oldest first
 }
 
-// A party is an endpoint; names are folded.
-type party struct{ account, endpoint string }
+// A party is an endpoint; names are folded. One that is created again is
+// another, to which the sessions of the former one mean nothing.
+type party struct {
+	account, endpoint string
+	incarnation       uint32
+}
 
 // A clientKey identifies a session. Client identifiers are an endpoint's own:
 // two endpoints may use the same.
