@@ -183,7 +183,7 @@ func (a *App) openDirectory(ctx context.Context) error {
 
 func (a *App) makeGate(context.Context) error {
 	a.Inboxes = inbox.New(a.Engine, a.commit, inbox.Options{
-		Policy: a.Directory.InboxPolicy, Events: inboxEvents(a.Metrics), Logger: a.logger.With("part", "inbox"),
+		Policy: a.Directory.InboxPolicy, Incarnation: a.Directory.Incarnation, Events: inboxEvents(a.Metrics), Logger: a.logger.With("part", "inbox"),
 	})
 	a.Gate = gate.New(gate.Config{
 		Directory: a.Directory, Engine: a.Engine, Commit: a.commit, Channels: a.Channels, Inboxes: a.Inboxes,

@@ -25,13 +25,14 @@ import (
 //
 // Before a definition is created the rest of a former one of its name is removed,
 // so that whoever has the name next finds nothing of it: what run has not done
-// yet; what was on its way when the former one was deleted and has come behind
-// that; and, of channels and handlers, what was left by versions that removed
-// nothing. For what is noted that may take clearTime; then the creation is
+// yet; and, of channels and handlers, what was on its way when the former one was
+// deleted and has come behind that, and what was left by versions that removed
+// nothing. (Inboxes take nothing that comes behind.) For what is noted that may take clearTime; then the creation is
 // refused.
 //
-// Who removes what is noted holds a lease for it: it is not removed by two, and
-// its note is gone when it ends. So nothing is removed of what was created since.
+// Who removes what is noted holds a lease for it, and with an account for all that
+// is noted of what was in it: it is not removed by two, and its note is gone when
+// the lease ends. So nothing is removed of what was created since.
 type remover struct {
 	engine    engine.Engine
 	directory *directory.Directory
@@ -42,7 +43,6 @@ type remover struct {
 	mine      []byte // the value of notes: those of other environments are left alone
 	logger    *slog.Logger
 	wake      chan struct{} // has a token when there may be work
-	done      doneSet
 }
 
 const (
@@ -50,7 +50,6 @@ const (
 	restAgain = time.Second     // rests that could not be removed are left alone
 	clearTime = 5 * time.Second // a creation waits for the rests of former ones
 	manyMade  = 16              // so many notes are looked for one by one
-	maxDone   = 1 << 16
 
 	noteVersion = 1
 )
@@ -103,8 +102,6 @@ func (r *remover) clear(ctx context.Context, made []rest) error {
 		switch {
 		case noted[i]:
 			err = r.removeNoted(short, t)
-		case r.done.take(t.key()):
-			err = r.removeAgain(ctx, t)
 		case t.kind == directory.KindAccount:
 			err = r.channels.DropAccount(ctx, t.id().Account)
 		case t.kind == directory.KindChannel:
@@ -233,16 +230,48 @@ func (r *remover) removeNoted(ctx context.Context, t rest) error {
 	if err != nil || len(noted) == 0 {
 		return err
 	}
+	if t.kind == directory.KindAccount {
+		release, err := r.leaseParts(ctx, t, noted)
+		defer release()
+		if err != nil {
+			return err
+		}
+		// What others had in hand they have removed. As long as the account does
+		// not exist nothing of it is noted anew.
+		if noted, err = r.noted(ctx, t); err != nil {
+			return err
+		}
+	}
 	return r.remove(ctx, t, noted)
+}
+
+// leaseParts waits for the leases of what else is noted of an account.
+func (r *remover) leaseParts(ctx context.Context, account rest, noted []engine.TableRow) (release func(), err error) {
+	var held []engine.Lease
+	release = func() {
+		for _, l := range held {
+			l.Release()
+		}
+	}
+	for _, row := range noted {
+		if row.Key == account.key() {
+			continue
+		}
+		l, err := r.engine.Lease(ctx, restTable+"/"+row.Key)
+		if err != nil {
+			return release, err
+		}
+		held = append(held, l)
+	}
+	return release, nil
 }
 
 // remove removes a rest and its notes, while the lease is held. The handlers
 // concerned have stopped by then.
 func (r *remover) remove(ctx context.Context, t rest, noted []engine.TableRow) error {
-	if err := r.removeAgain(ctx, t); err != nil {
+	if err := r.removeRest(ctx, t); err != nil {
 		return err
 	}
-	r.done.add(t)
 	changes := make([]engine.Change, len(noted))
 	for i := range noted {
 		changes[i] = engine.Change{Key: noted[i].Key, If: engine.If(noted[i].Revision)}
@@ -251,8 +280,8 @@ func (r *remover) remove(ctx context.Context, t rest, noted []engine.TableRow) e
 	return err
 }
 
-// removeAgain removes a rest, whatever there is of it.
-func (r *remover) removeAgain(ctx context.Context, t rest) error {
+// removeRest removes a rest, whatever there is of it.
+func (r *remover) removeRest(ctx context.Context, t rest) error {
 	id := t.id()
 	if t.kind == directory.KindEndpoint {
 		return r.inboxes.Delete(ctx, inbox.Key{Account: id.Account, Endpoint: gatehouse.EndpointName(t.name)})

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 
 	"github.com/gatehouse/gatehouse"
 	"github.com/gatehouse/gatehouse/channel"
@@ -125,40 +124,4 @@ func (t rest) inTheWay(outside context.Context, err error) error {
 		return gatehouse.Errorf(gatehouse.Conflict, "a former %s is still being deleted; try again in a moment", what)
 	}
 	return gatehouse.Wrap(gatehouse.KindOf(err), err, "what is left of a former "+what+" cannot be removed: "+err.Error())
-}
-
-// A doneSet has endpoints and accounts whose rest was removed since the gateway
-// was started. What had been on its way to their inboxes by then may have come
-// behind that; nothing of the kind outlives the process. Beyond maxDone some are
-// forgotten. Its zero value is empty.
-type doneSet struct {
-	mu   sync.Mutex
-	keys map[string]struct{}
-}
-
-func (s *doneSet) add(t rest) {
-	if t.kind != directory.KindEndpoint && t.kind != directory.KindAccount {
-		return // of the others what may be left is always removed
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.keys == nil {
-		s.keys = make(map[string]struct{})
-	}
-	for key := range s.keys {
-		if len(s.keys) < maxDone {
-			break
-		}
-		delete(s.keys, key)
-	}
-	s.keys[t.key()] = struct{}{}
-}
-
-// take takes a key out, if it is there.
-func (s *doneSet) take(key string) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	_, ok := s.keys[key]
-	delete(s.keys, key)
-	return ok
 }

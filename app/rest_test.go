@@ -3,9 +3,10 @@ package app
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
-	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -58,19 +59,21 @@ func openAt(t *testing.T, data string) *App {
 	return a
 }
 
-// serveIt runs a gateway until the end of the test.
-func serveIt(t *testing.T, a *App) {
+// serveIt runs a gateway until it is stopped, or the end of the test.
+func serveIt(t *testing.T, a *App) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- a.Run(ctx) }()
-	t.Cleanup(func() {
+	stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-done; err != nil {
 			t.Errorf("Run: %v", err)
 		}
 	})
+	t.Cleanup(stop)
 	<-a.Ready()
+	return stop
 }
 
 func must(t *testing.T, err error) {
@@ -223,45 +226,81 @@ func waitRemoved(t *testing.T, a *App) {
 }
 
 // TestLatePut says that what comes to an inbox behind its removal, having been
-// on its way before, is not in the next one of its name.
+// on its way before, is refused and not in the next one of its name, also if the
+// gateway was closed meanwhile; and that the next one takes messages.
 func TestLatePut(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]directory.Change{
 		"endpoint": {Kind: directory.KindEndpoint, Name: "Pump-7"},
 		"account":  {Kind: directory.KindAccount, Name: "Acme"},
 	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			a := openAt(t, t.TempDir())
-			serveIt(t, a)
-			for range 2 {
-				furnish(t, a)
-				_, err := a.Directory.Update(t.Context(), "acme", c)
-				must(t, err)
-				waitRemoved(t, a)
-				late := engine.Record{Stream: pump.String(), Queue: true, Data: record.Append(nil, &gatehouse.Message{ID: "late", Type: "t"})}
-				must(t, a.commit.Do(t.Context(), a.Inboxes.Shard(pump), &engine.Op{Records: []engine.Record{late}}))
-				_, err = a.Directory.Apply(t.Context(), acme(), false)
-				must(t, err)
-				if s, err := a.Inboxes.Stats(t.Context(), pump); err != nil || s.Active != 0 {
-					t.Errorf("the new inbox holds %d, %v", s.Active, err)
+		for _, closing := range []bool{false, true} {
+			t.Run(fmt.Sprint(name, closing), func(t *testing.T) {
+				t.Parallel()
+				data := t.TempDir()
+				a := openAt(t, data)
+				stop := serveIt(t, a)
+				for range 2 {
+					furnish(t, a)
+					former, _ := a.Directory.Incarnation(pump)
+					_, err := a.Directory.Update(t.Context(), "acme", c)
+					must(t, err)
+					waitRemoved(t, a)
+					if err := putLate(t, a, former); gatehouse.KindOf(err) != gatehouse.NotFound {
+						t.Errorf("a late put: %v", err)
+					}
+					if closing {
+						stop()
+						a = openAt(t, data)
+						stop = serveIt(t, a)
+					}
+					_, err = a.Directory.Apply(t.Context(), acme(), false)
+					must(t, err)
+					if s, err := a.Inboxes.Stats(t.Context(), pump); err != nil || s.Active != 0 {
+						t.Errorf("the new inbox holds %d, %v", s.Active, err)
+					}
+					if err := putLate(t, a, former); gatehouse.KindOf(err) != gatehouse.NotFound {
+						t.Errorf("a put for the former one: %v", err)
+					}
+					own, _ := a.Directory.Incarnation(pump)
+					must(t, putLate(t, a, own))
 				}
-			}
-		})
+			})
+		}
 	}
 }
 
-func TestDoneSet(t *testing.T) {
+// putLate puts something that was on its way into an inbox.
+func putLate(t *testing.T, a *App, incarnation uint32) error {
+	t.Helper()
+	puts := []inbox.Put{{Key: pump, Incarnation: incarnation, Message: &gatehouse.Message{ID: "late", Type: "t"}}}
+	done := make(chan error, 1)
+	must(t, a.Inboxes.Deliver(t.Context(), a.Inboxes.Shard(pump), puts, engine.Row{}, func(err error) { done <- err }))
+	must(t, <-done)
+	return puts[0].Err
+}
+
+// TestAccountWaitsForParts says that an account is not created again while
+// somebody still removes what is left of a part of the former one: what he
+// removes might be the new one's.
+func TestAccountWaitsForParts(t *testing.T) {
 	t.Parallel()
-	var s doneSet
-	for i := range maxDone + 100 {
-		s.add(rest{kind: directory.KindEndpoint, account: "a", name: strconv.Itoa(i)})
-		s.add(rest{kind: directory.KindChannel, account: "a", name: strconv.Itoa(i)})
+	a := openAt(t, t.TempDir())
+	serveIt(t, a)
+	furnish(t, a)
+	lease, err := a.Engine.Lease(t.Context(), restTable+"/acme/endpoint/pump-7") // somebody is at it
+	must(t, err)
+	must(t, a.Directory.Delete(t.Context(), "acme", directory.KindEndpoint, "Pump-7", 0))
+	must(t, a.Directory.Delete(t.Context(), "acme", directory.KindAccount, "acme", 0))
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	if _, err := a.Directory.Apply(ctx, acme(), false); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("a creation while a part is being removed: %v", err)
 	}
-	last := rest{kind: directory.KindEndpoint, account: "a", name: strconv.Itoa(maxDone + 99)}.key()
-	if len(s.keys) != maxDone || !s.take(last) || s.take(last) || len(s.keys) != maxDone-1 {
-		t.Errorf("%d are remembered", len(s.keys))
-	}
+	lease.Release()
+	waitRemoved(t, a)
+	_, err = a.Directory.Apply(t.Context(), acme(), false)
+	must(t, err)
 }
 
 func wantLeft(t *testing.T, a *App, want []string) {

@@ -67,9 +67,10 @@ func (r *run) fill(ctx context.Context, g *gateway) error {
 		return err
 	}
 	for i := range r.Endpoints {
-		k := inbox.Key{Account: account, Endpoint: gatehouse.EndpointName(endpointName(i))}
+		e := endpointOf(g, i)
+		k := inbox.Key{Account: account, Endpoint: e.Name()}
 		s := int(g.Inboxes.Shard(k))
-		if puts[s] = append(puts[s], inbox.Put{Key: k, Message: r.message()}); len(puts[s]) == batch {
+		if puts[s] = append(puts[s], inbox.Put{Key: k, Incarnation: e.Incarnation(), Message: r.message()}); len(puts[s]) == batch {
 			if err := flush(s); err != nil {
 				return err
 			}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/gatehouse/gatehouse"
+	"github.com/gatehouse/gatehouse/directory"
 	"github.com/gatehouse/gatehouse/engine"
 	"github.com/gatehouse/gatehouse/inbox"
 )
@@ -38,8 +39,8 @@ func errorsOf(err, stopped error) error {
 
 func (r *run) inboxesOf(ctx context.Context, g *gateway) error {
 	strict, err := measure(ctx, workers, r.For, true, func(w int) (turn, error) {
-		k := inbox.Key{Account: account, Endpoint: gatehouse.EndpointName(endpointName(w))}
-		return func(ctx context.Context) error { return r.putTakeComplete(ctx, g.Inboxes, k, 1) }, nil
+		e := endpointOf(g, w)
+		return func(ctx context.Context) error { return r.putTakeComplete(ctx, g.Inboxes, e, 1) }, nil
 	})
 	if err != nil {
 		return err
@@ -47,8 +48,8 @@ func (r *run) inboxesOf(ctx context.Context, g *gateway) error {
 	r.rate("each step", fmt.Sprintf("%d workers, each waiting for each step", workers), strict)
 	const batch = 32
 	batched, err := measure(ctx, workers, r.For, false, func(w int) (turn, error) {
-		k := inbox.Key{Account: account, Endpoint: gatehouse.EndpointName(endpointName(w))}
-		return func(ctx context.Context) error { return r.putTakeComplete(ctx, g.Inboxes, k, batch) }, nil
+		e := endpointOf(g, w)
+		return func(ctx context.Context) error { return r.putTakeComplete(ctx, g.Inboxes, e, batch) }, nil
 	})
 	if err != nil {
 		return err
@@ -58,9 +59,15 @@ func (r *run) inboxesOf(ctx context.Context, g *gateway) error {
 	return nil
 }
 
+// endpointOf returns the i-th endpoint.
+func endpointOf(g *gateway, i int) *directory.Endpoint {
+	return g.Directory.Current().Account(account).Endpoint(gatehouse.EndpointName(endpointName(i)))
+}
+
 // putTakeComplete puts n messages one by one, takes them and completes them
 // one by one, with all n under way at a time.
-func (r *run) putTakeComplete(ctx context.Context, s *inbox.Set, k inbox.Key, n int) error {
+func (r *run) putTakeComplete(ctx context.Context, s *inbox.Set, e *directory.Endpoint, n int) error {
+	k := inbox.Key{Account: account, Endpoint: e.Name()}
 	var wait sync.WaitGroup
 	var failure atomic.Pointer[error]
 	done := func(err error) {
@@ -71,7 +78,7 @@ func (r *run) putTakeComplete(ctx context.Context, s *inbox.Set, k inbox.Key, n 
 	}
 	for range n {
 		wait.Add(1)
-		if err := s.Deliver(ctx, s.Shard(k), []inbox.Put{{Key: k, Message: r.message()}}, engine.Row{}, done); err != nil {
+		if err := s.Deliver(ctx, s.Shard(k), []inbox.Put{{Key: k, Incarnation: e.Incarnation(), Message: r.message()}}, engine.Row{}, done); err != nil {
 			return err
 		}
 	}

@@ -78,6 +78,20 @@ func copyOf[T any](p *T) *T {
 	return &c
 }
 
+// Incarnation returns that of the endpoint of an inbox; ok is false if there is
+// none. It is made for inbox.Options.
+func (d *Directory) Incarnation(k inbox.Key) (n uint32, ok bool) {
+	a := d.Current().Account(k.Account)
+	if a == nil {
+		return 0, false
+	}
+	e := a.Endpoint(k.Endpoint)
+	if e == nil {
+		return 0, false
+	}
+	return e.Incarnation(), true
+}
+
 // InboxPolicy returns how the inbox of an endpoint behaves: what the endpoint
 // says, then its account, then Options.Inbox. It is made for inbox.Options.
 func (d *Directory) InboxPolicy(k inbox.Key) inbox.Policy {

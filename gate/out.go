@@ -154,7 +154,7 @@ func (d *outward) sendLabels(o *handler.Output) {
 	reached := 0
 	for e := range d.account.Endpoints("") {
 		if labels.Match(e.Labels()) && d.egress(e, o.Message) == nil {
-			d.store(o, d.inboxKey(e.Name()))
+			d.store(o, e)
 			reached++
 		}
 	}
@@ -196,7 +196,7 @@ func (d *outward) put(o *handler.Output, name gatehouse.EndpointName) {
 		d.bury(o, shard, ReasonForbidden, err.Error())
 		return
 	}
-	d.store(o, key)
+	d.store(o, e)
 }
 
 func (d *outward) inboxKey(name gatehouse.EndpointName) inbox.Key {
@@ -204,16 +204,20 @@ func (d *outward) inboxKey(name gatehouse.EndpointName) inbox.Key {
 }
 
 // store notes a put.
-func (d *outward) store(o *handler.Output, key inbox.Key) {
+func (d *outward) store(o *handler.Output, to *directory.Endpoint) {
+	key := d.inboxKey(to.Name())
 	shard := d.gate.Inboxes.Shard(key)
 	if d.has(shard, o.Source) || !d.first(key.Endpoint) {
 		return
 	}
 	b := d.bundle(shard)
-	b.puts = append(b.puts, inbox.Put{Key: key, Message: d.outgoing(o.Message), Instead: func(refusal error) engine.Record {
+	b.puts = append(b.puts, inbox.Put{Key: key, Incarnation: to.Incarnation(), Message: d.outgoing(o.Message), Instead: func(refusal error) engine.Record {
 		reason := ReasonQuota
-		if errors.Is(refusal, gatehouse.TooLarge) {
+		switch {
+		case errors.Is(refusal, gatehouse.TooLarge):
 			reason = ReasonTooLarge
+		case errors.Is(refusal, gatehouse.NotFound):
+			reason = ReasonNoEndpoint // it was deleted meanwhile
 		}
 		return d.deadRecord(o, reason, refusal.Error())
 	}})

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/gatehouse/gatehouse"
@@ -90,6 +91,43 @@ func TestDeliverAfterRestart(t *testing.T) {
 		}
 	}
 	nothing(t, l)
+}
+
+// TestDeliverBehindDeletion says that what was decided about an endpoint, which
+// was deleted before that was stored, is a dead letter, and not in the inbox of
+// who has its name now.
+func TestDeliverBehindDeletion(t *testing.T) {
+	for name, remove := range map[string]func(*rig){
+		"deleted":       func(r *rig) { r.delete(directory.KindEndpoint, receiver) },
+		"created again": func(r *rig) { r.Recreate(receiver) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(r *rig) {
+				release := make(chan struct{})
+				hold := &engine.Op{Prepare: func(*engine.Op) error { <-release; return gatehouse.Unavailable }, Done: func(*engine.Op, error) {}}
+				key := inbox.Key{Account: account, Endpoint: receiver}
+				if err := r.Gate.Commit.Write(context.Background(), r.Gate.Inboxes.Shard(key), hold); err != nil {
+					r.Fatal(err)
+				}
+				done := make(chan struct{})
+				go func() {
+					defer close(done)
+					r.deliver(2, to(gatehouse.EndpointPrefix+receiver, note(1)))
+				}()
+				synctest.Wait()
+				remove(r)
+				close(release)
+				<-done
+				dead := r.dead("h")
+				if len(dead) != 1 || dead[0].ID != "n-1" || dead[0].Dead == nil || dead[0].Dead.Reason != gate.ReasonNoEndpoint {
+					r.Errorf("dead letters: %+v", dead)
+				}
+				if s, err := r.Gate.Inboxes.Stats(context.Background(), key); err != nil || s.Active != 0 {
+					r.Errorf("the inbox holds %d, %v", s.Active, err)
+				}
+			})
+		})
+	}
 }
 
 // TestDeadLetters sends what may not pass or has nowhere to go.

@@ -103,6 +103,11 @@ type Options struct {
 	// for every put and receive, from many goroutines: it must be fast and must
 	// not call the Set. Nil means DefaultPolicy for all.
 	Policy func(Key) Policy
+	// Incarnation tells which of those that have had its name the endpoint of an
+	// inbox is, and whether there is one. It is called for every put in the
+	// order of commits, with a shard locked: it must be fast and must not call
+	// the Set. Nil means that puts are not checked.
+	Incarnation func(Key) (n uint32, ok bool)
 	// Idle is how long an inbox that is no longer read is remembered; default
 	// 10 s.
 	Idle time.Duration

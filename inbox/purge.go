@@ -37,8 +37,9 @@ func (s *Set) Purge(ctx context.Context, k Key, before time.Time) (int, error) {
 
 // Delete removes everything of an inbox, with its dead letters and the states
 // of its groups, for when its endpoint is deleted; k.Dead makes no difference.
-// Those who wait at it fail with NotFound, and locks are lost. It ends when
-// that is durable.
+// Those who wait at it fail with NotFound, and locks are lost. What comes behind
+// that, having been on its way, is refused: see Put.Incarnation. It ends when that
+// is durable.
 func (s *Set) Delete(ctx context.Context, k Key) error {
 	q := k.fold()
 	q.dead = false
@@ -61,6 +62,9 @@ func (s *Set) DeleteAccount(ctx context.Context, a gatehouse.AccountName) error 
 }
 
 func (sh *shard) deleteAccount(ctx context.Context, account string) error {
+	if err := sh.settleAccount(ctx, account); err != nil {
+		return err
+	}
 	some, err := sh.remembered(account)
 	if err != nil {
 		return err
@@ -93,6 +97,23 @@ func (sh *shard) deleteAccount(ctx context.Context, account string) error {
 			return err
 		}
 	}
+}
+
+// settleAccount removes what is kept beside the messages of an account. Once it
+// has returned, what was on its way to its inboxes is to be seen, and as there
+// is no such account nothing else comes.
+func (sh *shard) settleAccount(ctx context.Context, account string) error {
+	sh.mu.Lock()
+	running := sh.running
+	sh.mu.Unlock()
+	if !running {
+		return errNotRunning
+	}
+	o := &op{sh: sh}
+	o.Epoch = sh.queues.Epoch()
+	o.Clear = []string{statePrefix(account)}
+	o.apply = func(error, int64) {}
+	return o.do(ctx)
 }
 
 // remembered returns the inboxes of an account of which there is something in

@@ -17,12 +17,18 @@ type Put struct {
 	// Data is Message as record.Append encodes it; puts of one message may
 	// share it. Nil has Deliver encode it.
 	Data []byte
+	// Incarnation is that of the endpoint the message is meant for, if
+	// Options.Incarnation is set. What comes to its inbox when it was deleted, or
+	// has become another's, is refused: otherwise whoever has its name next would
+	// get it.
+	Incarnation uint32
 	// Instead, if set, makes the record of a log that is stored in the same
 	// commit if this put is refused, so that a refusal leaves a trace whatever
 	// happens. It must be fast.
 	Instead func(refusal error) engine.Record
 	// Err is set if this put was refused: QuotaExceeded if the inbox is full,
-	// TooLarge if the message cannot be stored.
+	// TooLarge if the message cannot be stored, NotFound if its endpoint is not
+	// there any more.
 	Err error
 }
 
@@ -37,8 +43,8 @@ func (d *delivering) refusePut(p *Put, reason error) {
 // Deliver stores puts, all of whose inboxes belong to shard, the records of
 // logs beside them, and the row mark, unless its Key is empty, in one commit:
 // all or nothing, so that who keeps in mark what it has delivered delivers it
-// once. A put that is refused has its
-// Err set and does not hold up the others; mark is stored even so.
+// once. A put that is refused has its Err set and does not hold up the others;
+// mark is stored even so.
 //
 // It returns at once, and done is called, in the order of Deliver within the
 // shard, when everything is durable (nil) or nothing is stored (the error,
@@ -49,6 +55,7 @@ func (s *Set) Deliver(ctx context.Context, shard engine.Shard, puts []Put, mark 
 	d := &delivering{puts: puts}
 	d.beside = slices.Clip(beside)
 	d.sh, d.admit, d.apply, d.after = s.shards[shard], d.admitAll, d.applied, done
+	d.checked = s.opts.Incarnation != nil
 	d.Records, d.arrivals = d.record[:0], d.arrival[:0]
 	if len(puts) > 1 {
 		d.Records, d.arrivals = make([]engine.Record, 0, len(puts)), make([]arrival, 0, len(puts))
@@ -73,15 +80,15 @@ func (s *Set) Deliver(ctx context.Context, shard engine.Shard, puts []Put, mark 
 // A delivering is an op of Deliver.
 type delivering struct {
 	op
-	puts   []Put
-	quotas []quota // of Records; empty if no inbox has one
+	puts    []Put
+	quotas  []quota // of Records; empty if no inbox has one
+	checked bool    // puts go only to the endpoints they are meant for
 }
 
 // A quota is what a put must fit into.
 type quota struct {
 	usage  *usage // held; nil: no limit
 	policy Policy
-	put    int
 	size   int64
 	// reserved says that size is reserved in usage.
 	reserved bool
@@ -116,7 +123,7 @@ func (d *delivering) add(ctx context.Context, i int, now time.Time) error {
 	d.arrivals = append(d.arrivals, arrival{q, m})
 	if q.dead || !policy.quota() {
 		if d.quotas != nil {
-			d.quotas = append(d.quotas, quota{put: i})
+			d.quotas = append(d.quotas, quota{})
 		}
 		return nil
 	}
@@ -127,7 +134,7 @@ func (d *delivering) add(ctx context.Context, i int, now time.Time) error {
 	for len(d.quotas) < len(d.Records)-1 {
 		d.quotas = append(d.quotas, quota{})
 	}
-	d.quotas = append(d.quotas, quota{usage: u, policy: policy, put: i})
+	d.quotas = append(d.quotas, quota{usage: u, policy: policy})
 	return nil
 }
 
@@ -153,36 +160,60 @@ func newRecord(q qkey, m *gatehouse.Message, data []byte, p *Policy, now time.Ti
 	return r
 }
 
-// admitAll checks the quotas, in order.
+// admitAll refuses what may not be stored, in order.
 func (d *delivering) admitAll() error {
-	if len(d.quotas) == 0 {
+	if !d.checked && len(d.quotas) == 0 {
 		return nil
 	}
-	keep := 0
-	for i := range d.quotas {
-		c := d.quotas[i]
+	keep, put := 0, -1
+	for i := range d.Records {
+		// What was not refused before has a record each.
+		for put++; d.puts[put].Err != nil; put++ {
+		}
+		var c quota
+		if len(d.quotas) > 0 {
+			c = d.quotas[i]
+		}
 		r, a := d.Records[i], d.arrivals[i]
-		if c.usage != nil && !d.fits(&c, &r, &a) {
-			c.usage.drop()
+		if !d.admits(&d.puts[put], &c, &r, &a) {
+			if c.usage != nil {
+				c.usage.drop()
+			}
 			continue
 		}
-		d.quotas[keep], d.Records[keep], d.arrivals[keep] = c, r, a
+		d.Records[keep], d.arrivals[keep] = r, a
+		if len(d.quotas) > 0 {
+			d.quotas[keep] = c
+		}
 		keep++
 	}
 	clear(d.Records[keep:])
-	d.quotas, d.Records, d.arrivals = d.quotas[:keep], d.Records[:keep], d.arrivals[:keep]
+	d.Records, d.arrivals = d.Records[:keep], d.arrivals[:keep]
+	if len(d.quotas) > 0 {
+		d.quotas = d.quotas[:keep]
+	}
 	return nil
+}
+
+// admits reports whether a put, or what becomes of it, may be stored.
+func (d *delivering) admits(p *Put, c *quota, r *engine.Record, a *arrival) bool {
+	if d.checked {
+		if n, ok := d.sh.set.opts.Incarnation(p.Key); !ok || n != p.Incarnation {
+			d.refusePut(p, errDeleted)
+			return false
+		}
+	}
+	return c.usage == nil || d.fits(p, c, r, a)
 }
 
 // fits reserves room for a put, or does with it what the policy says, and
 // reports whether there is still something to put.
-func (d *delivering) fits(c *quota, r *engine.Record, a *arrival) bool {
+func (d *delivering) fits(p *Put, c *quota, r *engine.Record, a *arrival) bool {
 	u, size := c.usage, int64(len(r.Data))
 	full := u.full(&c.policy, size)
 	if full != nil {
 		full.Text = "inbox " + r.Stream + full.Text
 	}
-	p := &d.puts[c.put]
 	events := &d.sh.set.opts.Events
 	switch {
 	case full == nil:

@@ -144,7 +144,7 @@ func (d *resubmitting) giveBack(locks ...*lock) {
 	}
 }
 
-// admitSome checks the quotas and removes the dead letters that fit.
+// admitSome checks the quotas, and removes the dead letters that fit.
 func (d *resubmitting) admitSome() error {
 	if d.b.closed {
 		return errDeleted

@@ -73,7 +73,7 @@ func NewWorld(t testing.TB, newEngine func() engine.Engine, authenticator func(a
 	define(t, d)
 	commit := engine.NewCommitter(e)
 	channels := channel.New(e, commit)
-	inboxes := inbox.New(e, commit, inbox.Options{Policy: d.InboxPolicy})
+	inboxes := inbox.New(e, commit, inbox.Options{Policy: d.InboxPolicy, Incarnation: d.Incarnation})
 	g := gate.New(gate.Config{
 		Directory: d, Engine: e, Commit: commit, Channels: channels, Inboxes: inboxes, Auth: authenticator(d),
 	})
