@@ -86,6 +86,9 @@ type Append struct {
 	Message     *gatehouse.Message
 	Targets     []Target
 	Incarnation uint32 // see Sender
+	// Beside are rows of the caller's that are stored in the commit of the
+	// message, whether it is new or a duplicate.
+	Beside []engine.Row
 	// Done is called once, in the order of Set.Append within a shard, when
 	// the message is durable or refused. It must not block.
 	Done func(*Append, error)
@@ -133,6 +136,7 @@ func (s *Set) Append(ctx context.Context, a *Append) error {
 		}
 	}
 	a.op.Records = records
+	a.op.State = append(a.op.State, a.Beside...)
 	if a.bound == nil {
 		a.bound = a.done
 	}

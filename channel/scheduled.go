@@ -70,7 +70,7 @@ func (s *Set) Schedule(ctx context.Context, a *Append) error {
 	if err != nil {
 		return err
 	}
-	a.op.State = []engine.Row{{Key: key, Value: value}}
+	a.op.State = append([]engine.Row{{Key: key, Value: value}}, a.Beside...)
 	a.op.Prepare = a.number
 	a.op.Done = func(_ *engine.Op, err error) {
 		if err == nil {
@@ -107,7 +107,7 @@ func (a *Append) number(op *engine.Op) error {
 		fresh = fresh || !seen
 	}
 	if !fresh {
-		op.State, a.Duplicate, a.Sequence = nil, true, a.repeated
+		op.State, a.Duplicate, a.Sequence = op.State[1:1+len(a.Beside)], true, a.repeated
 		return nil
 	}
 	l.last++

@@ -10,6 +10,7 @@ import (
 
 	"github.com/gatehouse/gatehouse"
 	"github.com/gatehouse/gatehouse/channel"
+	"github.com/gatehouse/gatehouse/engine"
 	"github.com/gatehouse/gatehouse/restrict"
 
 	"github.com/google/uuid"
@@ -50,15 +51,34 @@ func (s *Session) Submit(ctx context.Context, done func(Receipt, error), message
 	}
 	now := time.Now()
 	for _, m := range messages {
-		p := s.passage(done)
-		s.order.enter(p)
-		if err := s.decide(v, m, now, p); err != nil {
-			p.finish(err)
-			continue
-		}
-		s.store(ctx, p)
+		s.submit(ctx, v, now, done, m, nil)
 	}
 	return nil
+}
+
+// SubmitBeside is Submit for one message, with rows of the adapter's own that
+// are stored in the commit of the message, in the shard that Receipt.Position
+// tells: what a protocol has to remember of a message exactly if it was taken.
+// If done gets an error, the rows are not stored; but if that is Unavailable they
+// may be, as may the message.
+func (s *Session) SubmitBeside(ctx context.Context, done func(Receipt, error), m *gatehouse.Message, rows ...engine.Row) error {
+	v, err := s.sender()
+	if err != nil {
+		return err
+	}
+	s.submit(ctx, v, time.Now(), done, m, rows)
+	return nil
+}
+
+func (s *Session) submit(ctx context.Context, v *view, now time.Time, done func(Receipt, error), m *gatehouse.Message, rows []engine.Row) {
+	p := s.passage(done)
+	s.order.enter(p)
+	if err := s.decide(v, m, now, p); err != nil {
+		p.finish(err)
+		return
+	}
+	p.Beside = rows
+	s.store(ctx, p)
 }
 
 // SubmitAll is Submit for messages that are to be refused together: if one may

@@ -2,6 +2,7 @@ package mqttadapter
 
 import (
 	"github.com/gatehouse/gatehouse"
+	"github.com/gatehouse/gatehouse/engine"
 	"github.com/gatehouse/gatehouse/mqtt"
 )
 
@@ -11,6 +12,8 @@ type ack struct {
 	qos     byte
 	done    bool
 	own     bool               // the adapter answers by itself: the gate knows nothing of it
+	life    life               // of the row that is stored with the message; zero: none is
+	shard   engine.Shard       // of that, once done
 	size    int                // of the message
 	message *gatehouse.Message // until it is done
 	err     error              // why it was refused, once done

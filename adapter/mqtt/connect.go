@@ -93,6 +93,13 @@ func (c *connection) admitClient(p *mqtt.Connect) (*mqtt.ConnAck, error) {
 		s.Close()
 		return nil, err
 	}
+	c.keep = c.lasting(p)
+	if err := c.options.Sessions.begin(state, c.keep); err != nil {
+		c.options.Sessions.leave(state, time.Until(state.expires), nil) // as it was
+		c.disinherit()
+		s.Close()
+		return nil, err
+	}
 	c.session, c.state, answer.SessionPresent = s, state, present
 	return answer, nil
 }
@@ -195,10 +202,7 @@ func (c *connection) accept(p *mqtt.Connect, a *mqtt.ConnAck) {
 	}
 	c.keepAlive = alive + alive/2
 	if c.v5 {
-		c.keep = c.lasting(p.Properties.SessionExpiry)
 		c.offer(p, a)
-	} else if !p.CleanStart {
-		c.keep = c.options.SessionTime
 	}
 	c.mu.Lock()
 	c.put(a)
@@ -230,9 +234,19 @@ func (c *connection) offer(p *mqtt.Connect, a *mqtt.ConnAck) {
 	}
 }
 
-// lasting returns how long a session lasts whose client asks for so many
-// seconds.
-func (c *connection) lasting(asked uint32) time.Duration {
+// lasting returns how long the session of a client lasts.
+func (c *connection) lasting(p *mqtt.Connect) time.Duration {
+	switch {
+	case c.v5:
+		return c.atMost(p.Properties.SessionExpiry)
+	case p.CleanStart:
+		return 0
+	}
+	return c.options.SessionTime
+}
+
+// atMost returns how long a session lasts whose client asks for so many seconds.
+func (c *connection) atMost(asked uint32) time.Duration {
 	return min(time.Duration(asked)*time.Second, c.options.SessionTime)
 }
 

@@ -16,7 +16,8 @@
 // refusal is told: by a reason code in MQTT 5, by the end of the connection in
 // 3.1.1, which has no other way. A delivery is completed by PUBACK or PUBCOMP,
 // at QoS 0 when it was written; a lost connection gives back what its client
-// has not acknowledged, at once. Sessions live in memory: see Sessions.
+// has not acknowledged, at once. Sessions that outlive their connection outlive
+// the process, too: see Sessions.
 //
 // # Goroutines
 //

@@ -195,16 +195,50 @@ func (c *connection) pubrec(a *mqtt.Ack) {
 	c.sendRelease(a.PacketID, code)
 }
 
-// pubrel deals with the end of a message at QoS 2 that the client has sent.
+// pubrel deals with the end of a message at QoS 2 that the client has sent. It
+// is answered when it is durable that the packet id is free: otherwise the next
+// message under it could be taken for this one.
 func (c *connection) pubrel(id uint16) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	code := mqtt.PacketIdentifierNotFound
-	if c.state.held[id] {
+	h := c.state.held[id]
+	switch {
+	case !h.stored:
+		c.sendComplete(id, mqtt.PacketIdentifierNotFound)
+	case h.releasing: // its answer is due
+	case h.life == 0:
 		delete(c.state.held, id)
-		code = mqtt.Success
+		c.sendComplete(id, mqtt.Success)
+	default:
+		on := h
+		on.releasing = true
+		c.state.held[id] = on
 	}
-	c.sendComplete(id, code)
+	c.mu.Unlock()
+	if h.stored && !h.releasing && h.life != 0 {
+		c.working.Add(1)
+		c.options.Sessions.release(h.shard, c.state.rowOf(id), func(err error) { c.released(id, err) })
+	}
+}
+
+// released is told that it is durable that a packet id is free, or why not: then
+// it is not.
+func (c *connection) released(id uint16, err error) {
+	defer c.working.Done()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err != nil {
+		h := c.state.held[id]
+		h.releasing = false
+		c.state.held[id] = h
+		c.refuseAndEnd(err)
+		return
+	}
+	delete(c.state.held, id)
+	c.room.Broadcast()
+	if !c.closed {
+		c.sendComplete(id, mqtt.Success)
+		c.kick()
+	}
 }
 
 // rejection is what a reason code of a client means for the delivery: quota
@@ -232,7 +266,7 @@ func (c *connection) goodbye(d *mqtt.Disconnect) *cause {
 		if c.keep == 0 && p.SessionExpiry > 0 {
 			return &cause{code: mqtt.ProtocolError, text: "the session was to end with the connection, and cannot be made to last when the client goes"}
 		}
-		c.keep = c.lasting(p.SessionExpiry)
+		c.keep = c.atMost(p.SessionExpiry)
 	}
 	return &cause{silent: true, noWill: d.Code == mqtt.Success, tidy: true, text: "the client has left"}
 }

@@ -4,6 +4,7 @@ import (
 	"sync"
 
 	"github.com/gatehouse/gatehouse"
+	"github.com/gatehouse/gatehouse/engine"
 	"github.com/gatehouse/gatehouse/gate"
 	"github.com/gatehouse/gatehouse/mqtt"
 )
@@ -38,10 +39,19 @@ func (c *connection) publish(p *mqtt.Publish) *cause {
 		c.refuse(p.PacketID, p.QoS, code, err)
 		return nil
 	}
+	a := ack{id: p.PacketID, qos: p.QoS, size: len(m.Body), message: m}
+	if p.QoS == 2 {
+		a.life = c.state.life
+	}
 	c.mu.Lock()
-	c.acks.push(ack{id: p.PacketID, qos: p.QoS, size: len(m.Body), message: m})
+	c.acks.push(a)
 	c.mu.Unlock()
-	if err := c.session.Submit(c.ctx, c.stored, m); err != nil {
+	if a.life != 0 {
+		err = c.session.SubmitBeside(c.ctx, c.stored, m, c.state.holdRow(p.PacketID))
+	} else {
+		err = c.session.Submit(c.ctx, c.stored, m)
+	}
+	if err != nil {
 		c.serving.refused(c.protocol, err)
 		c.mu.Lock()
 		last := &c.acks.queue[len(c.acks.queue)-1]
@@ -132,18 +142,18 @@ func (c *connection) window(p *mqtt.Publish) *cause {
 // stored, and is not again. Otherwise the id is noted.
 func (c *connection) repeated(p *mqtt.Publish) (bool, *cause) {
 	c.mu.Lock()
-	stored, held := c.state.held[p.PacketID]
+	h, held := c.state.held[p.PacketID]
 	if !held {
 		if c.state.held == nil {
-			c.state.held = make(map[uint16]bool)
+			c.state.held = make(map[uint16]hold)
 		}
-		c.state.held[p.PacketID] = false
+		c.state.held[p.PacketID] = hold{}
 	}
 	c.mu.Unlock()
 	switch {
 	case !held:
 		return false, nil
-	case stored:
+	case h.stored:
 		c.refuse(p.PacketID, p.QoS, 0, nil)
 	case p.Dup || !c.v5: // the answer that is due is the answer to this one too
 	default:
@@ -164,12 +174,13 @@ func (c *connection) unhold(p *mqtt.Publish) {
 }
 
 // take is told of every message that was submitted, in order.
-func (c *connection) take(_ gate.Receipt, err error) {
+func (c *connection) take(r gate.Receipt, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	first := &c.acks.queue[c.acks.head]
 	recycle(first.message)
 	first.done, first.err, first.message = true, err, nil
+	first.shard = engine.Shard(r.Position.Partition)
 	c.answer()
 }
 

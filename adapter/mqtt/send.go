@@ -1,6 +1,7 @@
 package mqttadapter
 
 import (
+	"errors"
 	"strconv"
 	"time"
 
@@ -66,9 +67,10 @@ func (c *connection) within(p *mqtt.Properties, size func() int) {
 func (c *connection) acknowledge(e *ack) {
 	if e.qos == 2 && !e.own {
 		if e.err == nil {
-			c.state.held[e.id] = true
+			c.state.held[e.id] = hold{stored: true, life: e.life, shard: e.shard}
 		} else {
 			delete(c.state.held, e.id)
+			c.unstore(e)
 		}
 	}
 	switch {
@@ -96,6 +98,20 @@ func (c *connection) acknowledge(e *ack) {
 	}
 	buf := c.buffer()
 	*buf = a.Append(*buf, c.version())
+}
+
+// unstore removes the row of a message that may or may not be stored: the client
+// is told that it is not, and free to use its packet id again; c.mu is held.
+func (c *connection) unstore(e *ack) {
+	if e.life == 0 || !errors.Is(e.err, gatehouse.Unavailable) {
+		return
+	}
+	shard, row := e.shard, c.state.rowOf(e.id)
+	c.working.Add(1)
+	go func() { // a write may have to wait for those whose outcome is told here
+		defer c.working.Done()
+		c.options.Sessions.tidy(rows{shard: {{Key: row}}})
+	}()
 }
 
 // refuseAndEnd ends the connection because of a message that was refused, which

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/gatehouse/gatehouse"
+	"github.com/gatehouse/gatehouse/gate"
 	"github.com/gatehouse/gatehouse/inbox"
 )
 
@@ -15,11 +16,13 @@ import (
 const maxKeptSessions = 16
 
 // Sessions are the MQTT sessions of clients: connected ones, and those whose
-// client may come back. They live in memory. What must not be lost is not in
-// them: messages are in the inbox of the endpoint, which no session owns, so
-// that a client that finds its session gone (after a restart of the gateway)
-// only has to subscribe again. The zero value is ready for use.
+// client may come back. They are in memory; those that last are on disk, too,
+// with their subscriptions and the messages at QoS 2 that were not released, and
+// are read when the first client comes. Messages to clients are not in them but
+// in the inbox of the endpoint, which no session owns. The zero value is ready
+// for use, with one gate.
 type Sessions struct {
+	gate     *gate.Gate // nil until they are read
 	mu       sync.Mutex
 	byClient map[clientKey]*session
 	kept     map[party][]*session // without a connection, the oldest first
@@ -48,10 +51,12 @@ type session struct {
 	left  chan struct{} // closed when the owner has left; nil if nobody waits for that
 
 	subscriptions []subscription
-	held          map[uint16]bool // QoS 2 ids not released; true: the message is stored
+	held          map[uint16]hold // by packet id
 	unacked       []unacked       // deliveries that went back to the inbox, in order
 	released      []outgoing      // deliveries that the client has and the gateway is to forget (PUBREL)
 	lastID        uint16          // of a delivery
+	life          life
+	former        rows // what removes the session that this one replaces
 
 	// While it is kept:
 	will    *will
@@ -76,6 +81,10 @@ func (all *Sessions) claim(ctx context.Context, c *connection, key clientKey, cl
 	for {
 		var old *will
 		all.mu.Lock()
+		if err := all.open(c.serving.gate); err != nil {
+			all.mu.Unlock()
+			return nil, false, err
+		}
 		s := all.byClient[key]
 		if s != nil && s.owner != nil {
 			if s.left == nil {
@@ -97,7 +106,11 @@ func (all *Sessions) claim(ctx context.Context, c *connection, key clientKey, cl
 		}
 		present = s != nil && !clean && (listens || len(s.subscriptions) == 0)
 		if !present {
-			s = &session{key: key}
+			fresh := &session{key: key}
+			if s != nil {
+				fresh.former = all.erased(s)
+			}
+			s = fresh
 		}
 		if all.byClient == nil {
 			all.byClient = make(map[clientKey]*session)
@@ -114,11 +127,23 @@ func (all *Sessions) claim(ctx context.Context, c *connection, key clientKey, cl
 	}
 }
 
+// begin puts a session on disk, if it is to last, whose client comes.
+func (all *Sessions) begin(s *session, keep time.Duration) error {
+	if err := all.write(s.former); err != nil {
+		return err
+	}
+	s.former = nil
+	return all.write(all.toKeep(s, keep, time.Time{}))
+}
+
 // leave ends the ownership of c: the session is kept for a while, or ends. Its
 // will, if there is one, is sent when its delay is over or the session ends.
 func (all *Sessions) leave(s *session, keep time.Duration, w *will) {
 	now := time.Now()
+	all.tidy(all.toKeep(s, keep, now))
+	all.tidy(s.former)
 	var fire []*will
+	var gone rows
 	all.mu.Lock()
 	s.owner = nil
 	if s.left != nil {
@@ -136,9 +161,13 @@ func (all *Sessions) leave(s *session, keep time.Duration, w *will) {
 				fire, s.will = append(fire, w), nil
 			}
 		}
-		fire = append(fire, all.keep(s, now))
+		if oldest := all.keep(s, now); oldest != nil {
+			fire, oldest.will = append(fire, oldest.will), nil
+			gone = all.erased(oldest)
+		}
 	}
 	all.mu.Unlock()
+	all.tidy(gone)
 	for _, w := range fire {
 		if w != nil {
 			w.fire()
@@ -146,9 +175,9 @@ func (all *Sessions) leave(s *session, keep time.Duration, w *will) {
 	}
 }
 
-// keep keeps a session without a connection. It returns the will of one that
-// had to make room.
-func (all *Sessions) keep(s *session, now time.Time) *will {
+// keep keeps a session without a connection. It returns one that had to make
+// room and has ended.
+func (all *Sessions) keep(s *session, now time.Time) (ended *session) {
 	if all.kept == nil {
 		all.kept = make(map[party][]*session)
 	}
@@ -161,9 +190,7 @@ func (all *Sessions) keep(s *session, now time.Time) *will {
 	oldest := all.kept[p][0]
 	all.unkeep(oldest)
 	delete(all.byClient, oldest.key)
-	w := oldest.will
-	oldest.will = nil
-	return w
+	return oldest
 }
 
 // unkeep takes a session out of those that are kept.
@@ -200,13 +227,16 @@ func (all *Sessions) due(s *session, timer **time.Timer) {
 	}
 	w := s.will
 	s.will = nil
+	var gone rows
 	if now.Before(s.expires) {
 		all.arm(s, now)
 	} else {
 		all.unkeep(s)
 		delete(all.byClient, s.key)
+		gone = all.erased(s)
 	}
 	all.mu.Unlock()
+	all.tidy(gone)
 	if w != nil {
 		w.fire()
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/gatehouse/gatehouse/adapter/adaptertest"
 	"github.com/gatehouse/gatehouse/auth"
 	"github.com/gatehouse/gatehouse/auth/secret"
+	"github.com/gatehouse/gatehouse/engine"
 	"github.com/gatehouse/gatehouse/gate"
 	"github.com/gatehouse/gatehouse/inbox"
 	"github.com/gatehouse/gatehouse/mqtt"
@@ -31,6 +32,12 @@ type site struct {
 }
 
 func newSite(t testing.TB, o Options) *site {
+	t.Helper()
+	return newSiteOn(t, o, newEngine)
+}
+
+// newSiteOn makes a site on an engine, which the end of the test closes.
+func newSiteOn(t testing.TB, o Options, newEngine func() engine.Engine) *site {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -3,6 +3,7 @@ package mqttadapter
 import (
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/gatehouse/gatehouse"
 	"github.com/gatehouse/gatehouse/mqtt"
@@ -36,6 +37,9 @@ func (c *connection) subscribe(p *mqtt.Subscribe) *cause {
 				first = err
 			}
 		}
+	}
+	if why := c.remember(); why != nil {
+		return why
 	}
 	c.sendSubAck(p.PacketID, codes, first)
 	for i := range c.feeds {
@@ -88,12 +92,30 @@ func (c *connection) unsubscribe(p *mqtt.Unsubscribe) *cause {
 	}
 	c.refeed()
 	c.mu.Unlock()
+	if why := c.remember(); why != nil {
+		return why
+	}
 	for i := range c.feeds {
 		if f := &c.feeds[i]; !c.isOn(f) {
 			c.disarm(f)
 		}
 	}
 	c.sendUnsubAck(p.PacketID, codes)
+	return nil
+}
+
+// remember stores the session, if it is to last, with the subscriptions that it
+// has now.
+func (c *connection) remember() *cause {
+	if c.keep <= 0 {
+		return nil
+	}
+	c.mu.Lock()
+	rows := c.options.Sessions.toKeep(c.state, c.keep, time.Time{})
+	c.mu.Unlock()
+	if err := c.options.Sessions.write(rows); err != nil {
+		return c.endOf(err)
+	}
 	return nil
 }
 
