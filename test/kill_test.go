@@ -21,6 +21,7 @@ import (
 var (
 	killFor       = flag.Duration("kill.for", usualKillTime(), "how long TestKill loads and kills the gateway")
 	killSenders   = flag.Int("kill.senders", 16, "connections that send in TestKill")
+	killDevices   = flag.Int("kill.devices", 8, "connections that send by MQTT at QoS 2 in TestKill")
 	killReceivers = flag.Int("kill.receivers", 16, "connections that receive in TestKill")
 )
 
@@ -60,18 +61,24 @@ type ledger struct {
 	done     map[int]bool // completed, and 200 came
 	doubtful map[int]bool // completed, without an answer
 	seen     map[int]int  // how often it was delivered in the end
+
+	devices []*exact
 }
 
 // TestKill kills the gateway under load, again and again, and holds what is
 // there in the end against what was acknowledged: every acknowledged message
 // is there exactly once, no message whose completion was acknowledged returns,
-// and none comes twice.
+// and none comes twice. What devices send at QoS 2 is never in doubt: they go on
+// after a kill where they were, and each message is there exactly once.
 func TestKill(t *testing.T) {
 	l := &ledger{
 		T: t, process: &process{data: t.TempDir()},
 		accepted: map[int]bool{}, unknown: map[int]bool{}, done: map[int]bool{}, doubtful: map[int]bool{}, seen: map[int]int{},
 	}
 	t.Cleanup(l.kill)
+	for i := range *killDevices {
+		l.devices = append(l.devices, &exact{ledger: l, client: fmt.Sprint("device-", i)})
+	}
 	l.begin()
 	l.command("apply", "-f", "-")
 	kills := 0
@@ -120,6 +127,17 @@ func (l *ledger) load() {
 				if l.send(ctx, l.number()) && stored.Add(1) == enough {
 					close(reached)
 				}
+			}
+		})
+	}
+	for _, d := range l.devices {
+		clients.Go(func() {
+			for ctx.Err() == nil {
+				d.run(ctx, func() {
+					if stored.Add(1) == enough {
+						close(reached)
+					}
+				})
 			}
 		})
 	}
@@ -247,6 +265,7 @@ func (l *ledger) drain() {
 	if l.Failed() {
 		return
 	}
+	l.settleDevices()
 	last := l.number()
 	if !l.send(l.Context(), last) {
 		l.Fatalf("the last message is not taken:\n%s", l.log)
@@ -279,6 +298,26 @@ func (l *ledger) drain() {
 	if !over.Load() {
 		l.Errorf("the last message does not come:\n%s", l.log)
 	}
+}
+
+// settleDevices has the devices find out what became of their last messages.
+func (l *ledger) settleDevices() {
+	var all sync.WaitGroup
+	for _, d := range l.devices {
+		if d.n == 0 {
+			continue
+		}
+		all.Go(func() {
+			ctx, cancel := context.WithCancel(l.Context())
+			defer cancel()
+			last := d.n
+			d.run(ctx, cancel)
+			if !d.received && !l.unknown[last] {
+				l.Errorf("%s does not get an answer to message %d:\n%s", d.client, last, l.log)
+			}
+		})
+	}
+	all.Wait()
 }
 
 func (l *ledger) check() {
