@@ -7,6 +7,7 @@ import (
 
 	"github.com/gatehouse/gatehouse/channel"
 	"github.com/gatehouse/gatehouse/directory"
+	"github.com/gatehouse/gatehouse/gate"
 )
 
 // retainEvery is how often what is past its retention is dropped.
@@ -69,6 +70,7 @@ func (a *App) retainChannel(ctx context.Context, id channel.ID, account *directo
 	if dead == 0 {
 		dead = time.Duration(a.Config.Handlers.DeadLetterMaxAge)
 	}
+	err = errors.Join(err, a.Channels.RetainDead(ctx, id, gate.ScheduleHandler, dead))
 	for h := range account.Handlers() {
 		if h.Channel() == c.Name() {
 			err = errors.Join(err, a.Channels.RetainDead(ctx, id, h.Name(), dead))

@@ -9,6 +9,8 @@ import (
 	"github.com/gatehouse/gatehouse/channel"
 	"github.com/gatehouse/gatehouse/config"
 	"github.com/gatehouse/gatehouse/directory"
+	"github.com/gatehouse/gatehouse/engine"
+	"github.com/gatehouse/gatehouse/gate"
 )
 
 // TestRetention fills a channel that keeps 1 MiB and one that keeps all, and
@@ -50,6 +52,43 @@ func TestRetention(t *testing.T) {
 	a.retainAll(t.Context(), now.Add(3*time.Hour))
 	if n := idsKept(t, a); n != 0 {
 		t.Errorf("%d ids are kept past their window", n)
+	}
+}
+
+// TestRetentionOfDeadLetters says that dead letters leave in time, those of
+// scheduled messages, which have no handler, included.
+func TestRetentionOfDeadLetters(t *testing.T) {
+	t.Parallel()
+	a := openAt(t, t.TempDir())
+	_, err := a.Directory.Apply(t.Context(), &directory.File{
+		Account: "acme", Channels: []directory.ChannelSpec{{Name: "short", DeadLetterRetention: config.Duration(time.Nanosecond)}, {Name: "long"}},
+		Handlers: []directory.HandlerSpec{{Name: "deliver", Channel: "short", Kind: "router"}},
+	}, false)
+	must(t, err)
+	count := func(id channel.ID, handler string) (n int) {
+		t.Helper()
+		for p := range a.Channels.Partitions() {
+			_, err := a.Channels.ReadDead(t.Context(), id, handler, engine.Shard(p), 0, nil, func(*gatehouse.Message) bool { n++; return true })
+			must(t, err)
+		}
+		return n
+	}
+	const each = 3000 // of a kilobyte: more than what may stay
+	for _, c := range []struct {
+		channel gatehouse.ChannelName
+		handler string
+		stay    bool
+	}{{"short", "deliver", false}, {"short", gate.ScheduleHandler, false}, {"long", gate.ScheduleHandler, true}} {
+		id := channel.ID{Account: "acme", Channel: c.channel}
+		var records []engine.Record
+		for range each {
+			records = append(records, channel.DeadRecord(id, c.handler, &gatehouse.Message{Body: make([]byte, 1<<10)}, gatehouse.DeadLetter{Reason: "test"}))
+		}
+		must(t, a.commit.Do(t.Context(), 0, &engine.Op{Records: records}))
+		a.retainAll(t.Context(), time.Now())
+		if n := count(id, c.handler); (n < each) == c.stay {
+			t.Errorf("%d of %d dead letters of %s beside %s are left", n, each, c.handler, c.channel)
+		}
 	}
 }
 
