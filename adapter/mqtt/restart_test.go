@@ -198,9 +198,16 @@ func TestQoS2SubscriptionAfterRestart(t *testing.T) {
 			s.Error("the session is there")
 		}
 		s.subscribe(p, 2, topicInbox)
-		s.subscribe(p, 1, topicInbox) // now it lasts again
+		s.subscribe(p, 1, topicInbox)
 	})
 	r.life("third", true, func(s *site) {
+		p, ack := s.join(adaptertest.Receiver, lasting("one"))
+		if ack.SessionPresent {
+			s.Error("the session is there that has had such a subscription")
+		}
+		s.subscribe(p, 1, topicInbox)
+	})
+	r.life("fourth", true, func(s *site) {
 		p, ack := s.join(adaptertest.Receiver, lasting("one"))
 		if !ack.SessionPresent {
 			s.Error("the session is not there")

@@ -19,8 +19,10 @@ const maxKeptSessions = 16
 // client may come back. They are in memory; those that last are on disk, too,
 // with their subscriptions and the messages at QoS 2 that were not released, and
 // are read when the first client comes. Messages to clients are not in them but
-// in the inbox of the endpoint, which no session owns. The zero value is ready
-// for use, with one gate.
+// in the inbox of the endpoint, which no session owns. A session that had a
+// subscription at QoS 2 is in memory alone: which packet ids its client holds is
+// not on disk, and a message under one of them would be taken for the former.
+// The zero value is ready for use, with one gate.
 type Sessions struct {
 	gate     *gate.Gate // nil until they are read
 	mu       sync.Mutex
@@ -55,6 +57,7 @@ type session struct {
 	unacked       []unacked       // deliveries that went back to the inbox, in order
 	released      []outgoing      // deliveries that the client has and the gateway is to forget (PUBREL)
 	lastID        uint16          // of a delivery
+	exact         bool            // there was a subscription at QoS 2: see Sessions
 	life          life
 	former        rows // what removes the session that this one replaces
 

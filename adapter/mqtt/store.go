@@ -40,7 +40,7 @@ type hold struct {
 
 // row returns the key of a session's row, with which those of its messages begin.
 func (k *clientKey) row() string {
-	b := make([]byte, 0, len(rowSpace)+len(k.account)+len(k.endpoint)+len(k.client)+11)
+	b := make([]byte, 0, len(rowSpace)+len(k.account)+len(k.endpoint)+len(k.client)+12)
 	b = append(append(append(b, rowSpace...), k.account...), '/')
 	b = append(append(b, k.endpoint...), '#')
 	b = hex.AppendEncode(b, binary.BigEndian.AppendUint32(nil, k.incarnation))
@@ -152,17 +152,10 @@ func (r *rowReader) bytes(n uint64) []byte {
 	return b
 }
 
-// lasts reports whether a session can go on after a restart. With a subscription
-// at QoS 2 it cannot: which packet ids its client holds is not on disk, and a
-// message under one of them would be taken for the former.
-func (s *session) lasts() bool {
-	return !slices.ContainsFunc(s.subscriptions, func(sub subscription) bool { return sub.qos == 2 })
-}
-
 // toKeep returns what puts a session on disk as it is, or what removes it if it
 // is not to last. left is when its client has gone; zero: it is there.
 func (all *Sessions) toKeep(s *session, keep time.Duration, left time.Time) rows {
-	if keep <= 0 || !s.lasts() {
+	if keep <= 0 || s.exact {
 		return all.erased(s)
 	}
 	if s.life == 0 {

@@ -70,6 +70,7 @@ func (c *connection) subscribeTo(f *mqtt.Filter, id uint32) (mqtt.Code, error) {
 	default:
 		c.state.subscriptions = append(list, s)
 	}
+	c.state.exact = c.state.exact || f.QoS == 2
 	c.refeed()
 	return mqtt.Code(f.QoS), nil
 }
