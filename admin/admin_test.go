@@ -460,12 +460,14 @@ func (r *rig) put(id string) {
 	k := inbox.Key{Account: account, Endpoint: adaptertest.Receiver}
 	done := make(chan error, 1)
 	m := &gatehouse.Message{ID: id, Channel: adaptertest.Channel, Body: []byte(id)}
-	err := r.Gate.Inboxes.Deliver(context.Background(), r.Gate.Inboxes.Shard(k), []inbox.Put{{Key: k, Message: m}}, engine.Row{}, func(err error) { done <- err })
+	n, _ := r.Directory.Incarnation(k)
+	puts := []inbox.Put{{Key: k, Incarnation: n, Message: m}}
+	err := r.Gate.Inboxes.Deliver(context.Background(), r.Gate.Inboxes.Shard(k), puts, engine.Row{}, func(err error) { done <- err })
 	if err == nil {
 		err = <-done
 	}
-	if err != nil {
-		r.Fatal(err)
+	if err != nil || puts[0].Err != nil {
+		r.Fatal(err, puts[0].Err)
 	}
 }
 
