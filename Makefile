@@ -1,6 +1,6 @@
 # make run    build, and start with a demo account
 # make test   everything that must hold; sets itself up; what CI calls
-# make check  formatting and static checks only
+# make check  formatting, static checks and builds for other systems only
 # make bench  the benchmarks, briefly
 
 GO ?= go
@@ -29,6 +29,7 @@ check: tools
 	@unformatted=$$($(GO) tool gofumpt -l .); [ -z "$$unformatted" ] || { echo "not formatted by gofumpt:"; echo "$$unformatted"; exit 1; }
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
+	for os in darwin windows; do CGO_ENABLED=0 GOOS=$$os $(GO) build -o /dev/null ./cmd/gatehouse || exit 1; done
 
 test: check build
 	$(GO) test -timeout 8m ./...

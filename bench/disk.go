@@ -4,7 +4,6 @@ import (
 	"context"
 	"os"
 	"path/filepath"
-	"syscall"
 )
 
 // disk measures how long the disk takes to make 256 bytes durable: what every
@@ -26,7 +25,7 @@ func (r *run) disk(ctx context.Context) error {
 			if _, err := f.Write(record); err != nil {
 				return err
 			}
-			return syscall.Fdatasync(int(f.Fd()))
+			return datasync(f)
 		}, nil
 	})
 	if err != nil {

@@ -6,8 +6,6 @@ import (
 	"io"
 	"math"
 	"net"
-	"runtime"
-	"syscall"
 	"time"
 
 	"github.com/gatehouse/gatehouse"
@@ -76,19 +74,6 @@ func dialFrom(ctx context.Context, i int, address string) (net.Conn, error) {
 		d.Control = portLater
 	}
 	return d.DialContext(ctx, "tcp", address)
-}
-
-// portLater sets IP_BIND_ADDRESS_NO_PORT, which is Linux's.
-func portLater(_, _ string, c syscall.RawConn) error {
-	if runtime.GOOS != "linux" {
-		return nil
-	}
-	const bindAddressNoPort = 24
-	var failed error
-	err := c.Control(func(fd uintptr) {
-		failed = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_IP, bindAddressNoPort, 1)
-	})
-	return errorsOf(err, failed)
 }
 
 // connect writes a CONNECT, and maybe more behind it, and reads CONNACK.

@@ -11,7 +11,6 @@ import (
 	"runtime/pprof"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 )
 
@@ -138,9 +137,7 @@ type usage struct {
 func used() usage {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
-	var r syscall.Rusage
-	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &r) // cannot fail with these arguments
-	return usage{Bytes: m.TotalAlloc, Objects: m.Mallocs, CPU: time.Duration(r.Utime.Nano() + r.Stime.Nano())}
+	return usage{Bytes: m.TotalAlloc, Objects: m.Mallocs, CPU: processorTime()}
 }
 
 // holding returns what is held after giving back what is not. Pools let go of

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/gatehouse/gatehouse"
@@ -335,14 +334,14 @@ func (r *run) idleOf(ctx context.Context, g *remote, kind idleClient) error {
 const otherFiles = 500
 
 // enoughFiles refuses more connections than a process, here and the gateway's,
-// may have open. The runtime has raised the limit as far as it goes.
+// may have open.
 func enoughFiles(connections int) error {
-	var l syscall.Rlimit
-	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &l); err != nil {
+	most, err := mostFiles()
+	if err != nil {
 		return err
 	}
-	if uint64(connections+otherFiles) > l.Cur {
-		return gatehouse.Errorf(gatehouse.Invalid, "%d connections at a time need a process that may open %d files; here it may open %d: raise the hard limit (ulimit -Hn), or ask for fewer", connections, connections+otherFiles, l.Cur)
+	if uint64(connections+otherFiles) > most {
+		return gatehouse.Errorf(gatehouse.Invalid, "%d connections at a time need a process that may open %d files; here it may open %d: raise the hard limit (ulimit -Hn), or ask for fewer", connections, connections+otherFiles, most)
 	}
 	return nil
 }
