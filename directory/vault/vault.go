@@ -20,6 +20,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 
 	"github.com/gatehouse/gatehouse"
@@ -212,6 +213,9 @@ func create(file string) (bool, error) {
 
 // syncDir makes a new name in dir durable.
 func syncDir(dir string) error {
+	if runtime.GOOS == "windows" {
+		return nil // which does that by itself, and does not let others
+	}
 	d, err := os.Open(dir)
 	if err != nil {
 		return err
