@@ -103,17 +103,10 @@ func (sh *shard) deleteAccount(ctx context.Context, account string) error {
 // has returned, what was on its way to its inboxes is to be seen, and as there
 // is no such account nothing else comes.
 func (sh *shard) settleAccount(ctx context.Context, account string) error {
-	sh.mu.Lock()
-	running := sh.running
-	sh.mu.Unlock()
-	if !running {
-		return errNotRunning
-	}
 	o := &op{sh: sh}
-	o.Epoch = sh.queues.Epoch()
 	o.Clear = []string{statePrefix(account)}
 	o.apply = func(error, int64) {}
-	return o.do(ctx)
+	return o.doNow(ctx)
 }
 
 // remembered returns the inboxes of an account of which there is something in
@@ -148,14 +141,7 @@ func (sh *shard) remembered(account string) ([]qkey, error) {
 
 // delete removes everything of inboxes in one commit.
 func (sh *shard) delete(ctx context.Context, all ...qkey) error {
-	sh.mu.Lock()
-	running := sh.running
-	sh.mu.Unlock()
-	if !running {
-		return errNotRunning
-	}
 	o := &op{sh: sh}
-	o.Epoch = sh.queues.Epoch()
 	for _, q := range all {
 		o.ClearQueues = append(o.ClearQueues, q.queue(), q.deadLetters().queue())
 		o.Clear = append(o.Clear, q.statePrefix())
@@ -169,6 +155,18 @@ func (sh *shard) delete(ctx context.Context, all ...qkey) error {
 	// inboxes; what was begun before must not leave rows behind.
 	o.admit = func() error { forget(); return nil }
 	o.apply = func(error, int64) { forget() }
+	return o.doNow(ctx)
+}
+
+// doNow is do, in the present epoch of a shard that runs.
+func (o *op) doNow(ctx context.Context) error {
+	o.sh.mu.Lock()
+	running := o.sh.running
+	o.sh.mu.Unlock()
+	if !running {
+		return errNotRunning
+	}
+	o.Epoch = o.sh.queues.Epoch()
 	return o.do(ctx)
 }
 
