@@ -33,6 +33,8 @@ async function send (body, address) {
   console.log('sent', body, constructor.name)
 }
 
+let sending
+
 async function received (m) {
   console.log('received', m.getData().toString(), m.messageId, m.correlationId, m.contentType, m.contentEncoding, m.properties.getValue('level'))
   await client.complete(m)
@@ -40,8 +42,10 @@ async function received (m) {
     // It makes a new token at once, and connects again to show it. What is not
     // given again, it forgets.
     await client.setOptions({ ca, tokenRenewal: { tokenValidTimeInSeconds: 7200, tokenRenewalMarginInSeconds: 60 } })
-    return send('"after"', `endpoints/${to.split(',')[1]}`)
+    sending = send('"after"', `endpoints/${to.split(',')[1]}`)
+    return sending
   }
+  await sending // it may come before that is told
   await client.close()
   console.log('connections', connections)
   process.exit(0)
