@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -120,10 +121,10 @@ const (
 	maxPause = time.Second
 )
 
-// Accept hands out connections, each to serve in a goroutine of its own, until
-// ctx is done, when it returns nil, or the listener fails. It closes the
-// listener. Each connection that serve was given must leave when it is over.
-// Those there is no room for are closed: nothing was said on them.
+// Accept hands out connections, each to serve in a goroutine that serves no
+// other meanwhile, until ctx is done, when it returns nil, or the listener fails.
+// It closes the listener. Each connection that serve was given must leave when
+// it is over. Those there is no room for are closed: nothing was said on them.
 func (s *Connections[C]) Accept(ctx context.Context, ln net.Listener, serve func(net.Conn)) error {
 	stop := context.AfterFunc(ctx, func() { _ = ln.Close() }) // Accept says what comes of it
 	err := s.accept(ln, serve)
@@ -136,13 +137,15 @@ func (s *Connections[C]) Accept(ctx context.Context, ln net.Listener, serve func
 }
 
 func (s *Connections[C]) accept(ln net.Listener, serve func(net.Conn)) error {
+	w := &workers{serve: serve, next: make(chan net.Conn)}
+	defer close(w.next)
 	pause := minPause
 	for {
 		nc, err := ln.Accept()
 		if err == nil {
 			pause = minPause
 			if s.Admit() {
-				go serve(nc)
+				w.hand(nc)
 			} else {
 				_ = nc.Close()
 			}
@@ -155,6 +158,41 @@ func (s *Connections[C]) accept(ln net.Listener, serve func(net.Conn)) error {
 		s.logger.Warn("a connection could not be accepted; trying again", "error", err)
 		time.Sleep(pause)
 		pause = min(2*pause, maxPause)
+	}
+}
+
+// workers are the goroutines that serve connections. Some of those that have
+// served one wait for another: the stack of a new goroutine grows several times
+// before it has let a client in, which costs more than much else that is done
+// for one.
+type workers struct {
+	serve func(net.Conn)
+	next  chan net.Conn // unbuffered; closed at the end
+	spare atomic.Int32  // that wait
+}
+
+// maxSpare is how many goroutines wait for another connection.
+const maxSpare = 64
+
+// hand has a connection served, by a goroutine that waits if there is one.
+func (w *workers) hand(nc net.Conn) {
+	select {
+	case w.next <- nc:
+	default:
+		go w.work(nc)
+	}
+}
+
+// work serves a connection, and then others.
+func (w *workers) work(nc net.Conn) {
+	for ok := true; ok; {
+		w.serve(nc)
+		if w.spare.Add(1) > maxSpare {
+			w.spare.Add(-1)
+			return
+		}
+		nc, ok = <-w.next
+		w.spare.Add(-1)
 	}
 }
 
