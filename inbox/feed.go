@@ -248,9 +248,7 @@ func (f *feed) rewind(o gatehouse.Offset) {
 // serve hands out what is available to those who wait, and has more read if
 // that is called for.
 func (f *feed) serve(now int64) {
-	for f.first != nil && f.fill(f.first, now) {
-		f.first.finish()
-	}
+	f.handOut(now)
 	if f.wantsLoad() {
 		f.box.shard.load(f)
 	}
@@ -262,6 +260,22 @@ func (f *feed) serve(now int64) {
 			}
 			w = next
 		}
+	}
+}
+
+// serveHere is serve for a receiver whose caller may read what it needs from
+// disk. sh.mu is let go meanwhile.
+func (f *feed) serveHere(w *waiter, now int64) {
+	f.handOut(now)
+	if !w.waiting || !f.wantsLoad() || !f.box.shard.loadHere(f) {
+		f.serve(now)
+	}
+}
+
+// handOut hands out what is available to those who wait.
+func (f *feed) handOut(now int64) {
+	for f.first != nil && f.fill(f.first, now) {
+		f.first.finish()
 	}
 }
 

@@ -129,6 +129,7 @@ type Set struct {
 	ready  chan struct{}
 
 	waiters sync.Pool // of *waiter: one is needed per receive
+	pages   sync.Pool // of *page
 }
 
 // New returns the inboxes kept in e. All writes go through c, as must all
@@ -145,6 +146,7 @@ func New(e engine.Engine, c *engine.Committer, o Options) *Set {
 	}
 	s := &Set{engine: e, commit: c, opts: o, ready: make(chan struct{})}
 	s.waiters.New = func() any { return &waiter{done: make(chan struct{}, 1)} }
+	s.pages.New = func() any { return new(page) }
 	s.shards = make([]*shard, e.Shards())
 	for i := range s.shards {
 		s.shards[i] = newShard(s, engine.Shard(i))

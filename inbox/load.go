@@ -12,7 +12,8 @@ import (
 
 // Reading from disk. Boxes that need it stand in line; up to maxLoaders
 // goroutines per shard read one page each and end when the line is empty, so
-// that a deep inbox does not hold up others.
+// that a deep inbox does not hold up others. Receivers that wait for what is
+// read are among them: they read it themselves.
 const (
 	maxLoaders = 8
 	maxPage    = 256 // messages per page
@@ -25,6 +26,11 @@ func (sh *shard) load(f *feed) {
 	f.loading = true
 	f.box.retain()
 	sh.queued = append(sh.queued, f)
+	sh.startLoader()
+}
+
+// startLoader has what stands in line read, if one more may do so.
+func (sh *shard) startLoader() {
 	if sh.loaders < maxLoaders && sh.running {
 		sh.loaders++
 		sh.loads.Go(sh.runLoader)
@@ -32,24 +38,39 @@ func (sh *shard) load(f *feed) {
 }
 
 func (sh *shard) runLoader() {
-	var p page
+	p := sh.set.pages.Get().(*page)
+	defer sh.set.pages.Put(p)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	for len(sh.queued) > 0 {
 		f := sh.queued[0]
 		sh.queued[0] = nil
 		sh.queued = sh.queued[1:]
-		if !f.box.closed {
-			p.read(sh, f)
-		}
-		f.loading = false
-		if !f.box.closed {
-			f.serve(time.Now().UnixNano())
-		}
-		sh.drop(f.box)
+		p.load(sh, f)
 	}
 	sh.queued = nil
 	sh.loaders--
+}
+
+// loadHere is load for a caller that waits for what is read: it reads a page
+// itself. It reports false if as many as may do so already.
+func (sh *shard) loadHere(f *feed) bool {
+	if sh.loaders >= maxLoaders || !sh.running {
+		return false
+	}
+	p := sh.set.pages.Get().(*page)
+	sh.loaders++
+	sh.loads.Add(1)
+	f.loading = true
+	f.box.retain()
+	p.load(sh, f)
+	sh.set.pages.Put(p)
+	sh.loads.Done()
+	sh.loaders--
+	if len(sh.queued) > 0 {
+		sh.startLoader()
+	}
+	return true
 }
 
 // A page is what is read at once.
@@ -62,6 +83,19 @@ type page struct {
 	missing   []gatehouse.Offset   // of wanted
 	corrupt   *engine.CorruptError // ended the page
 	err       error
+}
+
+// load reads a page for f and serves those who wait for it. sh.mu is held, and
+// let go while reading.
+func (p *page) load(sh *shard, f *feed) {
+	if !f.box.closed {
+		p.read(sh, f)
+	}
+	f.loading = false
+	if !f.box.closed {
+		f.serve(time.Now().UnixNano())
+	}
+	sh.drop(f.box)
 }
 
 // read reads a page for f and puts it into its window. sh.mu is held, and let
@@ -99,6 +133,7 @@ func (p *page) read(sh *shard, f *feed) {
 	b.read()
 	clear(p.envelopes)
 	clear(p.messages)
+	p.feed, p.corrupt, p.err = nil, nil, nil
 }
 
 // unavailable makes an engine's error one for a receiver.

@@ -48,7 +48,7 @@ func (s *Set) Receive(ctx context.Context, k Key, o ReceiveOptions) ([]*Delivery
 		remove: o.Delete, noWait: o.NoWait, done: w.done,
 	}
 	f.wait(w)
-	f.serve(now)
+	f.serveHere(w, now)
 	if w.waiting {
 		sh.mu.Unlock()
 		w.await(ctx, sh)

@@ -45,36 +45,65 @@ func (c *connection) free() int {
 	return c.limits.deliveries - c.unsettled - c.out.unwritten()
 }
 
-// arm has messages taken for a feed as soon as there are any, if the client may
-// be sent some. c.mu is not held.
+// arm has messages taken for a feed: those that are there at once, and more as
+// soon as there are any, if the client may be sent some. c.mu is not held.
 func (c *connection) arm(f *feed) {
+	for likely := true; ; {
+		n := c.mayTake(f)
+		if n == 0 {
+			return
+		}
+		var got []*inbox.Delivery
+		var err error
+		if likely {
+			got, err = c.session.Receive(c.ctx, f.dead, inbox.ReceiveOptions{Max: n, NoWait: true})
+		}
+		if err == nil && len(got) == 0 {
+			c.await(f, n)
+			return
+		}
+		c.took(f, got, err)
+		c.working.Done()
+		if err != nil {
+			return
+		}
+		likely = len(got) == n
+	}
+}
+
+// mayTake notes that messages are waited for, or being taken, and returns how many
+// may be; 0 if none, or if that is so already.
+func (c *connection) mayTake(f *feed) int {
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	n := min(c.free(), maxTake)
 	if n <= 0 && c.out.bytes() > maxOut {
 		c.out.awaited = true
 	}
 	if !f.on || f.busy || f.paused || n <= 0 || c.cause != nil || c.ended {
-		c.mu.Unlock()
-		return
+		return 0
 	}
 	f.busy = true
+	c.working.Add(1) // until they are sent, or the waiting is cancelled
+	return n
+}
+
+// await has messages taken when they come.
+func (c *connection) await(f *feed, n int) {
+	c.mu.Lock()
 	came := f.came
 	if f.give == nil {
 		f.give = func(got []*inbox.Delivery, err error) { c.come(f, got, err) }
 	}
-	c.working.Add(1) // until come has returned, or the waiting is cancelled
 	c.mu.Unlock()
-
 	w, err := c.session.ReceiveLater(c.ctx, f.dead, inbox.ReceiveOptions{Max: n}, f.give)
-	c.mu.Lock()
-	switch {
-	case err != nil:
-		f.busy = false
+	if err != nil {
+		c.took(f, nil, err)
 		c.working.Done()
-		c.mu.Unlock()
-		c.end(c.endOf(err))
 		return
-	case f.came == came: // otherwise w is over, and another may wait by now
+	}
+	c.mu.Lock()
+	if f.came == came { // otherwise w is over, and another may wait by now
 		f.waiting = w
 	}
 	over := !f.on || f.paused || c.cause != nil || c.ended
@@ -107,6 +136,14 @@ func (c *connection) come(f *feed, got []*inbox.Delivery, err error) {
 	f.waiting = nil
 	f.came++
 	c.mu.Unlock()
+	c.took(f, got, err)
+	if err == nil {
+		c.arm(f)
+	}
+}
+
+// took deals with messages that were taken, or ends the connection.
+func (c *connection) took(f *feed, got []*inbox.Delivery, err error) {
 	if err == nil {
 		c.deliver(f, got)
 	}
@@ -115,9 +152,7 @@ func (c *connection) come(f *feed, got []*inbox.Delivery, err error) {
 	c.mu.Unlock()
 	if err != nil {
 		c.end(c.endOf(err))
-		return
 	}
-	c.arm(f)
 }
 
 // deliver sends messages to the client.
