@@ -26,7 +26,8 @@
 // something is put). An inbox being read keeps a window of at most maxReady
 // messages and about maxReadyBytes of bodies, one lock for each message taken,
 // and a few bytes for each message that was abandoned or deferred. An inbox no
-// longer read is forgotten within Options.Idle.
+// longer read is forgotten within Options.Idle. Each shard has 32 KiB that tell
+// which inboxes may hold messages that were abandoned or deferred.
 //
 // # Cost
 //

@@ -59,16 +59,23 @@ func FuzzQueueName(f *testing.F) {
 func FuzzMarkRow(f *testing.F) {
 	f.Add("000000000000000a", uint64(10), []byte{1, 1, 0, 0, 0, 7})
 	f.Add("000000000000000aa", uint64(1<<63), []byte{})
+	f.Add("inbox/acme/pump-7/d/0000000000000001", uint64(1), []byte{})
 	f.Fuzz(func(t *testing.T, key string, n uint64, value []byte) {
-		q := qkey{"acme", "pump-7", false}
+		q := qkey{"acme", "pump-7", n%2 == 1}
 		o := gatehouse.Offset(n)
 		for row, attributes := range map[string]bool{q.markRow(o): false, q.attributesRow(o): true} {
 			got, a, ok := parseMark(row[len(q.marksPrefix()):])
 			if got != o || a != attributes || !ok {
 				t.Errorf("row %q of %d came back as %d, attributes %v, %v", row, o, got, a, ok)
 			}
+			if of, ok := parseRow(row); of != q || !ok {
+				t.Errorf("row %q is of %v, %v", row, of, ok)
+			}
 		}
 		_, _, _ = parseMark(key)
+		if of, ok := parseRow(key); ok && !strings.HasPrefix(key, of.marksPrefix()) {
+			t.Errorf("%q is no row of %v", key, of)
+		}
 		if m, ok := parseMarkValue(value); ok {
 			again, ok := parseMarkValue(m.value())
 			if !ok || again != m {

@@ -58,14 +58,21 @@ func parseQueue(name string) (qkey, bool) {
 func (q qkey) statePrefix() string { return statePrefix(q.account) + q.endpoint + "/" }
 
 // statePrefix is the prefix of the rows of all inboxes of an account.
-func statePrefix(account string) string { return "inbox/" + account + "/" }
+func statePrefix(account string) string { return rowsPrefix + account + "/" }
+
+// The parts of rows' keys.
+const (
+	rowsPrefix = "inbox/"
+	ownMarks   = "m"
+	deadMarks  = "d"
+)
 
 // marksPrefix is the prefix of the rows of messages.
 func (q qkey) marksPrefix() string {
 	if q.dead {
-		return q.statePrefix() + "d/"
+		return q.statePrefix() + deadMarks + "/"
 	}
-	return q.statePrefix() + "m/"
+	return q.statePrefix() + ownMarks + "/"
 }
 
 // groupsPrefix is the prefix of the rows of groups.

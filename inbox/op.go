@@ -78,6 +78,7 @@ func (o *op) prepare(*engine.Op) error {
 			return err
 		}
 	}
+	sh.noteRows(o.State)
 	if len(o.Records) > 0 {
 		o.counted = true
 		sh.news.prepared++

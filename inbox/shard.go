@@ -18,7 +18,8 @@ const (
 )
 
 // A shard is the inboxes of one shard of the engine. It has two goroutines,
-// clock and sweeper, both ended before run returns, and loaders (load.go).
+// clock and sweeper, at first one more that finds out which boxes have marks, all
+// ended before run returns, and loaders (load.go).
 //
 // mu guards everything below it and all boxes. It is never held during a call
 // to the engine, the committer or a receiver.
@@ -42,6 +43,7 @@ type shard struct {
 	timers  deadlines
 	wakeAt  int64 // when clock wakes by itself
 	usages  map[qkey]*usage
+	marked  marked
 	news    news
 	queued  []*feed // that wait for a loader
 	loaders int
@@ -59,7 +61,7 @@ func newShard(s *Set, id engine.Shard) *shard {
 		set: s, id: id, state: s.engine.State(id),
 		tick: make(chan struct{}, 1), broom: make(chan struct{}, 1), lost: make(chan error, 1),
 		boxes: make(map[qkey]*box), usages: make(map[qkey]*usage), trims: make(map[qkey]struct{}),
-		corrupt: make(map[engine.Ref]struct{}),
+		corrupt: make(map[engine.Ref]struct{}), marked: newMarked(),
 	}
 }
 
@@ -78,6 +80,7 @@ func (sh *shard) run(ctx context.Context, owned func()) error {
 	owned()
 	group.Go(func() error { sh.runClock(ctx); return nil })
 	group.Go(func() error { sh.runSweeper(ctx); return nil })
+	group.Go(func() error { sh.findMarked(); return nil })
 	group.Go(func() error {
 		select {
 		case <-ctx.Done():
@@ -121,7 +124,8 @@ func (sh *shard) enter(ctx context.Context, q qkey) (*box, error) {
 			return nil, errNotRunning
 		}
 		b := sh.hold(q)
-		if b.opened {
+		if b.opened || b.opening == nil && !sh.marked.may(q) {
+			b.opened = true
 			return b, nil
 		}
 		opening := b.opening
