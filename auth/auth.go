@@ -107,6 +107,29 @@ type Request struct {
 	Below string
 	// Now is when the proof must be valid.
 	Now time.Time
+
+	own *ownKeys // nil: not asked for yet
+}
+
+// ownKeys are the answer of Keys.OwnKeys.
+type ownKeys struct {
+	send, listen KeyPair
+	err          error
+}
+
+// OwnKeys returns the keys of one of the own policies of the request's endpoint,
+// PolicySend or PolicyListen. It asks for them once, so that they are decrypted
+// once for all credentials and rights that the request is made for in turn:
+// Account and Endpoint must stay the same.
+func (r *Request) OwnKeys(k Keys, policy gatehouse.PolicyName) (KeyPair, error) {
+	if r.own == nil {
+		r.own = new(ownKeys)
+		r.own.send, r.own.listen, r.own.err = k.OwnKeys(r.Account, r.Endpoint)
+	}
+	if policy == gatehouse.PolicySend {
+		return r.own.send, r.own.err
+	}
+	return r.own.listen, r.own.err
 }
 
 // ErrNotMine says that an authenticator does not know this kind of proof, so
@@ -150,9 +173,9 @@ func (c Chain) Authenticate(ctx context.Context, r *Request) (gatehouse.Identity
 // says that there is no such account, endpoint or policy; any other that the
 // keys cannot be had at present.
 type Keys interface {
-	// EndpointKeys returns the keys of an endpoint's own policy, PolicySend
-	// or PolicyListen.
-	EndpointKeys(a gatehouse.AccountName, e gatehouse.EndpointName, policy gatehouse.PolicyName) (KeyPair, error)
+	// OwnKeys returns the keys of an endpoint's own policies, PolicySend and
+	// PolicyListen.
+	OwnKeys(a gatehouse.AccountName, e gatehouse.EndpointName) (send, listen KeyPair, err error)
 	// PolicyKeys returns the keys and the rights of an account's policy.
 	PolicyKeys(a gatehouse.AccountName, policy gatehouse.PolicyName) (KeyPair, gatehouse.Rights, error)
 }

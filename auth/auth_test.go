@@ -174,3 +174,34 @@ func TestFromAuthorization(t *testing.T) {
 		}
 	}
 }
+
+// counted counts how often it is asked for an endpoint's keys.
+type counted struct {
+	Keys
+	n int
+}
+
+func (c *counted) OwnKeys(gatehouse.AccountName, gatehouse.EndpointName) (send, listen KeyPair, err error) {
+	c.n++
+	return KeyPair{Primary: "to send"}, KeyPair{Primary: "to listen"}, nil
+}
+
+// TestOwnKeys asks once, and shows nothing.
+func TestOwnKeys(t *testing.T) {
+	t.Parallel()
+	keys := new(counted)
+	r := Request{Account: "acme", Endpoint: "pump-7"}
+	for range 2 {
+		for policy, want := range map[gatehouse.PolicyName]string{gatehouse.PolicySend: "to send", gatehouse.PolicyListen: "to listen"} {
+			if got, err := r.OwnKeys(keys, policy); err != nil || got.Primary != want {
+				t.Errorf("%s: %q, %v", policy, got.Primary, err)
+			}
+		}
+	}
+	if keys.n != 1 {
+		t.Errorf("asked %d times", keys.n)
+	}
+	if s := fmt.Sprintf("%v %+v %#v", r, &r, r); strings.Contains(s, "to send") || strings.Contains(s, "to listen") {
+		t.Errorf("%s shows a key", s)
+	}
+}

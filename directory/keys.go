@@ -144,7 +144,22 @@ const (
 	keysPerEndpoint = 2 * keysPerPolicy
 )
 
-// EndpointKeys implements auth.Keys.
+// OwnKeys implements auth.Keys.
+func (d *Directory) OwnKeys(a gatehouse.AccountName, e gatehouse.EndpointName) (send, listen auth.KeyPair, err error) {
+	account, endpoint, err := d.endpoint(a, e)
+	if err != nil {
+		return send, listen, err
+	}
+	var room [keysPerEndpoint]string
+	keys, err := d.unseal(account.key, KindEndpoint, endpoint.key, endpoint.sealed, 0, keysPerEndpoint, room[:0])
+	if err != nil {
+		return send, listen, err
+	}
+	return auth.KeyPair{Primary: keys[sendKeys], Secondary: keys[sendKeys+1]}, auth.KeyPair{Primary: keys[listenKeys], Secondary: keys[listenKeys+1]}, nil
+}
+
+// EndpointKeys returns the keys of one of an endpoint's own policies, PolicySend
+// or PolicyListen.
 func (d *Directory) EndpointKeys(a gatehouse.AccountName, e gatehouse.EndpointName, policy gatehouse.PolicyName) (auth.KeyPair, error) {
 	from, ok := ownKeys(policy)
 	if !ok {

@@ -33,6 +33,10 @@ func keysOf(t *testing.T, d *directory.Directory, name gatehouse.EndpointName) d
 			t.Fatalf("EndpointKeys of %s = %#v, %v; Reveal says otherwise", policy, got, err)
 		}
 	}
+	send, listen, err := d.OwnKeys("ACME", gatehouse.EndpointName(strings.ToUpper(string(name))))
+	if err != nil || send != all.Send || listen != all.Listen {
+		t.Fatalf("OwnKeys = %#v, %#v, %v; Reveal says otherwise", send, listen, err)
+	}
 	return all
 }
 
@@ -158,6 +162,8 @@ func TestKeysOfNobody(t *testing.T) {
 	_, err := d.EndpointKeys("other", "pump-7", "send")
 	wantKind(t, err, gatehouse.NotFound)
 	_, err = d.EndpointKeys("acme", "pump-8", "send")
+	wantKind(t, err, gatehouse.NotFound)
+	_, _, err = d.OwnKeys("acme", "pump-8")
 	wantKind(t, err, gatehouse.NotFound)
 	_, err = d.EndpointKeys("acme", "pump-7", "backend")
 	wantKind(t, err, gatehouse.NotFound)

@@ -190,7 +190,7 @@ func (g *Gate) follow(_, now *directory.Snapshot, changed []directory.Ref) {
 		}
 	}
 	for _, s := range touched {
-		if err := g.standing(s); err != nil {
+		if err := g.standing(s, nil); err != nil {
 			s.end(err)
 		}
 	}

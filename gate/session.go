@@ -102,6 +102,7 @@ func (g *Gate) Open(ctx context.Context, a Attempt) (*Session, error) {
 }
 
 func (g *Gate) open(ctx context.Context, a Attempt) (*Session, error) {
+	before := g.Directory.Current()
 	proofs, err := g.prove(ctx, &a)
 	if err != nil {
 		return nil, err
@@ -121,7 +122,7 @@ func (g *Gate) open(ctx context.Context, a Attempt) (*Session, error) {
 	}
 	s.source = s.ident.Source()
 	checked := g.snapshot.Load()
-	if err := g.standing(s); err != nil {
+	if err := g.standing(s, before); err != nil {
 		s.end(err)
 		return nil, err
 	}
@@ -135,7 +136,7 @@ func (g *Gate) open(ctx context.Context, a Attempt) (*Session, error) {
 		return s, nil
 	}
 	// A change since the check has not seen the session.
-	if err := g.standing(s); err != nil {
+	if err := g.standing(s, nil); err != nil {
 		s.end(err)
 		return nil, err
 	}
@@ -180,18 +181,17 @@ func (s *Session) waive() {
 func (g *Gate) prove(ctx context.Context, a *Attempt) ([]gatehouse.Identity, error) {
 	var proofs []gatehouse.Identity
 	missing := a.Need | a.Want
+	r := auth.Request{Account: a.Account, Endpoint: a.Endpoint, Channel: a.Channel, Below: a.Below, Now: time.Now()}
 	var refusal error
-	for _, c := range a.Credentials {
-		for _, right := range rightsIn(missing) {
-			id, err := g.Auth.Authenticate(ctx, &auth.Request{
-				Credentials: c, Account: a.Account, Endpoint: a.Endpoint, Channel: a.Channel, Need: right, Below: a.Below, Now: time.Now(),
-			})
+	for _, r.Credentials = range a.Credentials {
+		for _, r.Need = range rightsIn(missing) {
+			id, err := g.Auth.Authenticate(ctx, &r)
 			if err != nil {
 				refusal = telling(refusal, err)
 				continue
 			}
 			id.Rights &= missing
-			missing &^= right
+			missing &^= r.Need
 			proofs = append(proofs, id)
 		}
 	}
@@ -262,25 +262,24 @@ func (s *Session) Reauthenticate(ctx context.Context, credentials ...auth.Creden
 	s.mu.Unlock()
 	s.watchExpiry()
 	// A change since the proof was checked did not see the session stand on it.
-	if err := s.gate.standing(s); err != nil {
+	if err := s.gate.standing(s, nil); err != nil {
 		s.end(err)
 		return err
 	}
 	return nil
 }
 
-// standing reports why s may not go on, or nil, by the present snapshot.
-func (g *Gate) standing(s *Session) error {
+// standing reports why s may not go on, or nil, by the present snapshot. Its
+// proofs were checked by what the directory has held since before; nil: they
+// have to be.
+func (g *Gate) standing(s *Session, before *directory.Snapshot) error {
 	v := g.look(s)
 	a := &s.attempt
-	s.mu.Lock()
-	proofs := s.proofs
-	s.mu.Unlock()
 	if err := v.accountStands(a.Account); err != nil {
 		return err
 	}
-	for i := range proofs {
-		if err := g.proofStands(&proofs[i]); err != nil {
+	if before == nil || before != g.Directory.Current() {
+		if err := g.proofsStand(s); err != nil {
 			return err
 		}
 	}
@@ -359,10 +358,23 @@ func (s *Session) watchHours(v *view) {
 		if s.ctx.Err() != nil {
 			return
 		}
-		if err := s.gate.standing(s); err != nil {
+		if err := s.gate.standing(s, nil); err != nil {
 			s.end(err)
 		}
 	})
+}
+
+// proofsStand checks that all that the session was opened with still is good.
+func (g *Gate) proofsStand(s *Session) error {
+	s.mu.Lock()
+	proofs := s.proofs
+	s.mu.Unlock()
+	for i := range proofs {
+		if err := g.proofStands(&proofs[i]); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // proofStands checks that the key an identity was proven with is still one of

@@ -411,3 +411,18 @@ func TestTakenWhileOpening(t *testing.T) {
 		})
 	}
 }
+
+// TestRotatedWhileOpening rotates a key out just after it proved who opens a
+// session: what was proven does not stand any more.
+func TestRotatedWhileOpening(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.Gate.Auth = rotating{r.Gate.Auth, func() {
+		if _, err := r.Directory.Rotate(context.Background(), account, sender, gatehouse.PolicySend, directory.Primary); err != nil {
+			t.Error(err)
+		}
+	}}
+	if kind := r.refused(attempt(sender, gatehouse.RightSend)); kind != gatehouse.Revoked {
+		t.Error(kind)
+	}
+}

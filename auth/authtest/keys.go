@@ -53,18 +53,21 @@ func (k *Keys) Fail(err error) {
 	k.err = err
 }
 
-// EndpointKeys implements auth.Keys.
-func (k *Keys) EndpointKeys(a gatehouse.AccountName, e gatehouse.EndpointName, p gatehouse.PolicyName) (auth.KeyPair, error) {
+// OwnKeys implements auth.Keys.
+func (k *Keys) OwnKeys(a gatehouse.AccountName, e gatehouse.EndpointName) (send, listen auth.KeyPair, err error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.err != nil {
-		return auth.KeyPair{}, k.err
+		return send, listen, k.err
 	}
-	pair, ok := k.pairs[id{gatehouse.Fold(a), gatehouse.Fold(e), gatehouse.Fold(p)}]
-	if !ok {
-		return auth.KeyPair{}, gatehouse.Errorf(gatehouse.NotFound, "account %q has no endpoint %q", a, e)
+	key := id{gatehouse.Fold(a), gatehouse.Fold(e), string(gatehouse.PolicySend)}
+	send, sends := k.pairs[key]
+	key.policy = string(gatehouse.PolicyListen)
+	listen, listens := k.pairs[key]
+	if !sends && !listens {
+		return send, listen, gatehouse.Errorf(gatehouse.NotFound, "account %q has no endpoint %q", a, e)
 	}
-	return pair, nil
+	return send, listen, nil
 }
 
 // PolicyKeys implements auth.Keys.

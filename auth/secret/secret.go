@@ -171,7 +171,7 @@ func (a *authenticator) pair(r *auth.Request, policy gatehouse.PolicyName, own b
 		return a.nobody, 0, false, nil
 	case own:
 		rights = ownRight(policy)
-		pair, err = a.keys.EndpointKeys(r.Account, r.Endpoint, policy)
+		pair, err = r.OwnKeys(a.keys, policy)
 	default:
 		pair, rights, err = a.keys.PolicyKeys(r.Account, policy)
 	}
