@@ -211,7 +211,7 @@ func (c *connection) accept(p *mqtt.Connect, a *mqtt.ConnAck) {
 	c.mu.Unlock()
 	c.unwatch = c.session.AfterDone(c.expelled)
 	for i := range c.feeds {
-		c.arm(&c.feeds[i])
+		c.takeUp(&c.feeds[i])
 	}
 }
 

@@ -45,29 +45,30 @@ func (c *connection) free() int {
 	return c.limits.deliveries - c.unsettled - c.out.unwritten()
 }
 
-// arm has messages taken for a feed: those that are there at once, and more as
-// soon as there are any, if the client may be sent some. c.mu is not held.
+// arm has messages taken for a feed as soon as there are any, if the client may
+// be sent some. c.mu is not held.
 func (c *connection) arm(f *feed) {
-	for likely := true; ; {
-		n := c.mayTake(f)
-		if n == 0 {
-			return
-		}
-		var got []*inbox.Delivery
-		var err error
-		if likely {
-			got, err = c.session.Receive(c.ctx, f.dead, inbox.ReceiveOptions{Max: n, NoWait: true})
-		}
-		if err == nil && len(got) == 0 {
-			c.await(f, n)
-			return
-		}
-		c.took(f, got, err)
-		c.working.Done()
-		if err != nil {
-			return
-		}
-		likely = len(got) == n
+	if n := c.mayTake(f); n > 0 {
+		c.await(f, n)
+	}
+}
+
+// takeUp is arm for a client that begins to receive: what is there is sent at
+// once, with what it is answered.
+func (c *connection) takeUp(f *feed) {
+	n := c.mayTake(f)
+	if n == 0 {
+		return
+	}
+	got, err := c.session.Receive(c.ctx, f.dead, inbox.ReceiveOptions{Max: n, NoWait: true})
+	if err == nil && len(got) == 0 {
+		c.await(f, n)
+		return
+	}
+	c.took(f, got, err)
+	c.working.Done()
+	if err == nil {
+		c.arm(f)
 	}
 }
 

@@ -43,7 +43,7 @@ func (c *connection) subscribe(p *mqtt.Subscribe) *cause {
 	}
 	c.sendSubAck(p.PacketID, codes, first)
 	for i := range c.feeds {
-		c.arm(&c.feeds[i])
+		c.takeUp(&c.feeds[i])
 	}
 	return nil
 }
