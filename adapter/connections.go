@@ -11,7 +11,6 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -121,13 +120,13 @@ const (
 	maxPause = time.Second
 )
 
-// Accept hands out connections, each to serve in a goroutine that serves no
-// other meanwhile, until ctx is done, when it returns nil, or the listener fails.
-// It closes the listener. Each connection that serve was given must leave when
-// it is over. Those there is no room for are closed: nothing was said on them.
-func (s *Connections[C]) Accept(ctx context.Context, ln net.Listener, serve func(net.Conn)) error {
+// Accept hands out connections until ctx is done, when it returns nil, or the
+// listener fails. It closes the listener. begin must have each served by another
+// goroutine, and it must leave when it is over. Those there is no room for are
+// closed: nothing was said on them.
+func (s *Connections[C]) Accept(ctx context.Context, ln net.Listener, begin func(net.Conn)) error {
 	stop := context.AfterFunc(ctx, func() { _ = ln.Close() }) // Accept says what comes of it
-	err := s.accept(ln, serve)
+	err := s.accept(ln, begin)
 	stop()
 	_ = ln.Close()
 	if ctx.Err() != nil {
@@ -136,16 +135,14 @@ func (s *Connections[C]) Accept(ctx context.Context, ln net.Listener, serve func
 	return err
 }
 
-func (s *Connections[C]) accept(ln net.Listener, serve func(net.Conn)) error {
-	w := &workers{serve: serve, next: make(chan net.Conn)}
-	defer close(w.next)
+func (s *Connections[C]) accept(ln net.Listener, begin func(net.Conn)) error {
 	pause := minPause
 	for {
 		nc, err := ln.Accept()
 		if err == nil {
 			pause = minPause
 			if s.Admit() {
-				w.hand(nc)
+				begin(nc)
 			} else {
 				_ = nc.Close()
 			}
@@ -158,41 +155,6 @@ func (s *Connections[C]) accept(ln net.Listener, serve func(net.Conn)) error {
 		s.logger.Warn("a connection could not be accepted; trying again", "error", err)
 		time.Sleep(pause)
 		pause = min(2*pause, maxPause)
-	}
-}
-
-// workers are the goroutines that serve connections. Some of those that have
-// served one wait for another: the stack of a new goroutine grows several times
-// before it has let a client in, which costs more than much else that is done
-// for one.
-type workers struct {
-	serve func(net.Conn)
-	next  chan net.Conn // unbuffered; closed at the end
-	spare atomic.Int32  // that wait
-}
-
-// maxSpare is how many goroutines wait for another connection.
-const maxSpare = 64
-
-// hand has a connection served, by a goroutine that waits if there is one.
-func (w *workers) hand(nc net.Conn) {
-	select {
-	case w.next <- nc:
-	default:
-		go w.work(nc)
-	}
-}
-
-// work serves a connection, and then others.
-func (w *workers) work(nc net.Conn) {
-	for ok := true; ok; {
-		w.serve(nc)
-		if w.spare.Add(1) > maxSpare {
-			w.spare.Add(-1)
-			return
-		}
-		nc, ok = <-w.next
-		w.spare.Add(-1)
 	}
 }
 

@@ -14,7 +14,7 @@ import (
 // Serve serves ln until ctx is done: see adapter.Adapter.
 func (a *Adapter) Serve(ctx context.Context, ln net.Listener, g *gate.Gate) error {
 	s := newServing(a, g)
-	err := s.conns.Accept(ctx, ln, s.serve)
+	err := s.conns.Accept(ctx, ln, func(nc net.Conn) { go s.serve(nc) })
 	s.stop()
 	return err
 }

@@ -22,7 +22,9 @@ func (a *Adapter) Serve(ctx context.Context, ln net.Listener, g *gate.Gate) erro
 		return errors.Join(err, ln.Close())
 	}
 	defer s.idle.Close()
-	err = s.conns.Accept(ctx, ln, s.serve)
+	workers := adapter.NewWorkers(s.serve)
+	err = s.conns.Accept(ctx, ln, workers.Serve)
+	workers.Close()
 	s.stop()
 	return err
 }

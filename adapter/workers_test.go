@@ -14,9 +14,9 @@ import (
 	"go.uber.org/goleak"
 )
 
-// TestAccept serves more connections at a time than goroutines stay for the
+// TestWorkers serves more connections at a time than goroutines stay for the
 // next ones, and as many again with those that stayed; none is left.
-func TestAccept(t *testing.T) {
+func TestWorkers(t *testing.T) {
 	const n, rounds = 100, 3
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -32,7 +32,12 @@ func TestAccept(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	over := make(chan error)
-	go func() { over <- conns.Accept(ctx, ln, serve) }()
+	workers := adapter.NewWorkers(serve)
+	go func() {
+		err := conns.Accept(ctx, ln, workers.Serve)
+		workers.Close()
+		over <- err
+	}()
 	for range rounds {
 		var all sync.WaitGroup
 		ready := make(chan struct{}, n)
