@@ -189,7 +189,7 @@ func anyProperties(r *rapid.T, t mqtt.Type) (p mqtt.Properties) {
 		p.TopicAlias = rapid.Uint16().Draw(r, "alias")
 	}
 	if among(mqtt.TypeSubscribe) {
-		p.SubscriptionID = rapid.Uint32Range(1, mqtt.MaxLength).Draw(r, "subscription")
+		p.SubscriptionIDs = []uint32{rapid.Uint32Range(1, mqtt.MaxLength).Draw(r, "subscription")}
 	}
 	if among(mqtt.TypeConnect, mqtt.TypeConnAck) {
 		p.ReceiveMaximum, p.TopicAliasMaximum = rapid.Uint16Min(1).Draw(r, "maximum"), rapid.Uint16Min(1).Draw(r, "aliases")

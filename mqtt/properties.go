@@ -12,9 +12,8 @@ type Properties struct {
 	ContentType      string
 	ResponseTopic    string
 	CorrelationData  []byte
-	// SubscriptionID is the last one: a PUBLISH may have several, where this
-	// package keeps one.
-	SubscriptionID       uint32
+	SubscriptionIDs  []uint32 // of the subscriptions that a PUBLISH is for; at most one in SUBSCRIBE
+
 	SessionExpiry        uint32 // seconds; 0xffffffff: never
 	HasSessionExpiry     bool
 	AssignedClientID     string
@@ -119,7 +118,7 @@ func in(types ...Type) (bits uint16) {
 
 // decode reads the properties of a packet (section 2.2.2).
 func (p *Properties) decode(from *input, t Type) {
-	*p = Properties{User: p.User[:0]}
+	*p = Properties{User: p.User[:0], SubscriptionIDs: p.SubscriptionIDs[:0]}
 	props := input{b: from.take(from.varint("length of the properties"), "properties"), err: from.err}
 	var seen uint64
 	for len(props.b) > 0 && props.err == nil {
@@ -168,10 +167,11 @@ func (p *Properties) set(id int, in *input) {
 	case idCorrelationData:
 		p.CorrelationData = in.binary("correlation data")
 	case idSubscriptionID:
-		p.SubscriptionID = uint32(in.varint("subscription identifier"))
-		if p.SubscriptionID == 0 && in.err == nil {
+		n := uint32(in.varint("subscription identifier"))
+		if n == 0 && in.err == nil {
 			in.fail(protocolError("the subscription identifier is 0")) // 3.8.2.1.2
 		}
+		p.SubscriptionIDs = append(p.SubscriptionIDs, n)
 	case idSessionExpiry:
 		p.SessionExpiry, p.HasSessionExpiry = in.uint32("session expiry interval"), true
 	case idAssignedClientID:
@@ -279,8 +279,8 @@ func (p *Properties) appendMessage(dst []byte) []byte {
 	if p.CorrelationData != nil {
 		dst = appendText(append(dst, idCorrelationData), p.CorrelationData)
 	}
-	if p.SubscriptionID != 0 {
-		dst = appendVarint(append(dst, idSubscriptionID), int(p.SubscriptionID))
+	for _, n := range p.SubscriptionIDs {
+		dst = appendVarint(append(dst, idSubscriptionID), int(n))
 	}
 	if p.WillDelay != 0 {
 		dst = appendUint32(dst, idWillDelay, p.WillDelay)

@@ -39,6 +39,7 @@ func refuse(code mqtt.Code, old byte, format string, args ...any) *refusal {
 func (c *connection) connect(p *mqtt.Connect) error {
 	c.v5 = p.Version == mqtt.Version5
 	c.quiet = c.v5 && p.Properties.NoProblemInformation
+	c.limits.packet = int(p.Properties.MaximumPacketSize)
 	answer, err := c.admitClient(p)
 	if err == nil {
 		c.accept(p, answer)
@@ -187,11 +188,10 @@ func (c *connection) disinherit() {
 
 // accept tells the client that it is let in, and begins.
 func (c *connection) accept(p *mqtt.Connect, a *mqtt.ConnAck) {
-	c.limits = limits{deliveries: c.options.Deliveries}
+	c.limits.deliveries = c.options.Deliveries
 	if n := int(p.Properties.ReceiveMaximum); n > 0 {
 		c.limits.deliveries = min(n, c.limits.deliveries)
 	}
-	c.limits.packet = int(p.Properties.MaximumPacketSize)
 	c.in.limit = int(c.options.MaxBody) + maxOverhead
 	c.stored = c.take
 

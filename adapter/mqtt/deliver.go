@@ -16,10 +16,10 @@ const maxTake = 32
 // A feed is what a connection receives: its inbox, or the dead letters.
 type feed struct {
 	dead bool
-	on   bool   // there is a subscription
-	qos  byte   // the highest of them
-	form form   // of topics
-	id   uint32 // of the first subscription that has one
+	on   bool     // there is a subscription
+	qos  byte     // the highest of them
+	form form     // of topics
+	ids  []uint32 // of the subscriptions that have one
 
 	busy    bool           // messages are waited for, or being taken
 	waiting *inbox.Waiting // nil: not, or not any more

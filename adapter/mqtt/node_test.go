@@ -39,7 +39,7 @@ func TestNode(t *testing.T) {
 			sort.Strings(lines)
 			want := []string{"inbox/level 0", "inbox/level 1", "inbox/level 2"}
 			if version == "5" {
-				want = []string{"inbox/level 0 text/plain oslo", "inbox/level 1 text/plain oslo", "inbox/level 2 text/plain oslo", "refused 135"}
+				want = []string{"inbox/level 0 text/plain oslo 9,700", "inbox/level 1 text/plain oslo 9,700", "inbox/level 2 text/plain oslo 9,700", "refused 135"}
 			}
 			if got := strings.Join(lines, "\n"); got != strings.Join(want, "\n") {
 				t.Errorf("version %s:\n%s", version, got)

@@ -16,7 +16,7 @@ const maxUnderWay = 16 << 20
 // publish takes a message in. It waits only while too much is under way, never
 // for a commit.
 func (c *connection) publish(p *mqtt.Publish) *cause {
-	if p.Properties.SubscriptionID != 0 { // 3.3.4-6
+	if len(p.Properties.SubscriptionIDs) > 0 { // 3.3.4-6
 		return &cause{code: mqtt.ProtocolError, text: "a message from a client has no subscription identifier"}
 	}
 	if why := c.alias(p); why != nil {

@@ -3,6 +3,7 @@ package mqttadapter
 import (
 	"bytes"
 	"context"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -135,6 +136,23 @@ func TestNotLetIn(t *testing.T) {
 	s.must(s.world.Directory.Revoke(s.ctx, adaptertest.Account, adaptertest.Sender, directory.Revoked{Send: true, Listen: true}))
 	if code := s.notLetIn(adaptertest.Sender, func(*packets.Connect) {}); code != mqtt.Banned {
 		t.Errorf("revoked: %v", code)
+	}
+}
+
+// A refusal leaves out its reason if the client could not take it.
+func TestSmallRefusal(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, Options{})
+	for _, size := range []uint32{16, 1 << 10} {
+		p := s.raw()
+		c := connectOf(s.login(adaptertest.Sender))
+		c.Password = []byte("wrong")
+		c.Properties = &packets.Properties{MaximumPacketSize: &size}
+		_, err := p.connect(s.ctx, c)
+		why, ok := errors.AsType[*toldError](err)
+		if !ok || (why.text == "") != (size == 16) {
+			t.Errorf("with at most %d bytes: %v", size, err)
+		}
 	}
 }
 

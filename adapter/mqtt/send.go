@@ -191,6 +191,7 @@ func (c *connection) sendRefusal(r *refusal) {
 	p := &mqtt.ConnAck{Code: r.code}
 	if c.v5 {
 		c.reason(&p.Properties, r.err)
+		c.within(&p.Properties, func() int { return len(p.Append(nil, c.version())) })
 	} else if p.Code = mqtt.Code(r.old); r.old == 0 {
 		return
 	}
@@ -221,7 +222,7 @@ func (c *connection) appendDelivery(dst []byte, p *mqtt.Publish, f *feed, d *inb
 	}
 	if c.v5 {
 		c.describe5(&p.Properties, d, now)
-		p.Properties.SubscriptionID = f.id
+		p.Properties.SubscriptionIDs = f.ids
 	}
 	return p.Append(dst, c.version())
 }

@@ -23,13 +23,17 @@ func (c *connection) subscribe(p *mqtt.Subscribe) *cause {
 		return &cause{code: mqtt.ProtocolError, text: "too many topic filters in one packet"}
 	}
 	codes := make([]mqtt.Code, len(p.Filters))
+	id := uint32(0)
+	if ids := p.Properties.SubscriptionIDs; len(ids) > 0 {
+		id = ids[0]
+	}
 	var first error
 	for i := range p.Filters {
 		f := &p.Filters[i]
 		if f.NoLocal && strings.HasPrefix(f.Topic, sharePrefix) {
 			return &cause{code: mqtt.ProtocolError, text: "a shared subscription cannot have No Local"}
 		}
-		code, err := c.subscribeTo(f, p.Properties.SubscriptionID)
+		code, err := c.subscribeTo(f, id)
 		codes[i] = code
 		if err != nil {
 			c.serving.refused(c.protocol, err)
@@ -127,12 +131,13 @@ func (c *connection) isOn(f *feed) bool {
 }
 
 // refeed sets what the connection receives by its subscriptions: of the inbox,
-// which may have several, each message once, at the highest QoS of them and
-// with the topic of the first; c.mu is held.
+// which may have several, each message once, at the highest QoS of them, with
+// the topic of the first and the identifiers of all (5.0 section 3.3.4); c.mu is
+// held.
 func (c *connection) refeed() {
 	for i := range c.feeds {
 		f := &c.feeds[i]
-		f.on, f.qos, f.id = false, 0, 0
+		f.on, f.qos, f.ids = false, 0, nil // ids may be in use
 		for _, s := range c.state.subscriptions {
 			if (s.form == formDead) != f.dead {
 				continue
@@ -141,8 +146,8 @@ func (c *connection) refeed() {
 				f.on, f.form = true, s.form
 			}
 			f.qos = max(f.qos, s.qos)
-			if f.id == 0 {
-				f.id = s.id
+			if s.id != 0 {
+				f.ids = append(f.ids, s.id)
 			}
 		}
 	}

@@ -9,14 +9,15 @@ client.on('connect', async () => {
     const refused = await client.publishAsync('channels/nowhere', 'x', { qos: 1 }).catch((e) => e)
     console.log('refused', refused.code)
   }
-  await client.subscribeAsync('inbox/#', { qos: 2 })
+  await client.subscribeAsync('inbox/#', { qos: 2, properties: { subscriptionIdentifier: 9 } })
+  await client.subscribeAsync('inbox', { qos: 0, properties: { subscriptionIdentifier: 700 } })
   for (const qos of [0, 1, 2]) {
     const properties = version === '5' ? { contentType: 'text/plain', userProperties: { site: 'oslo' } } : undefined
     await client.publishAsync(`endpoints/${to}/level`, String(qos), { qos, properties })
   }
 })
 client.on('message', (topic, payload, packet) => {
-  console.log(topic, payload.toString(), packet.properties?.contentType ?? '', packet.properties?.userProperties?.site ?? '')
+  console.log(topic, payload.toString(), packet.properties?.contentType ?? '', packet.properties?.userProperties?.site ?? '', [packet.properties?.subscriptionIdentifier ?? []].flat().join())
 })
 let left = 3 // deliveries to complete
 client.on('packetsend', (packet) => {
