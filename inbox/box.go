@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/gatehouse/gatehouse"
 	"github.com/gatehouse/gatehouse/engine"
@@ -42,6 +43,7 @@ type box struct {
 	marks     map[gatehouse.Offset]mark
 	hidden    map[gatehouse.Offset]*hidden
 	again     rescan
+	late      map[string]int // locks that are late, by group
 
 	reading int                           // pages being read
 	gone    map[gatehouse.Offset]struct{} // removed since the first of them was begun
@@ -161,9 +163,36 @@ func (b *box) withdraw(e *entry) *lock {
 // untake ends l.
 func (b *box) untake(l *lock) {
 	b.shard.timers.remove(&l.timer)
+	b.punctual(l)
 	if b.taken[l.off] == l {
 		delete(b.taken, l.off)
 		b.shard.drop(b)
+	}
+}
+
+// delay notes that the session of l has ended and its outcome is not durable: the
+// next session of the group gets nothing until it is, or what comes back would
+// come out of its order.
+func (b *box) delay(l *lock) {
+	l.late = true
+	if b.late == nil {
+		b.late = make(map[string]int)
+	}
+	b.late[l.group]++
+}
+
+// punctual ends the delay of l.
+func (b *box) punctual(l *lock) {
+	if !l.late {
+		return
+	}
+	l.late = false
+	if b.late[l.group]--; b.late[l.group] > 0 {
+		return
+	}
+	delete(b.late, l.group)
+	if s := b.sessions[l.group]; s != nil {
+		s.feed.serve(time.Now().UnixNano())
 	}
 }
 
@@ -188,10 +217,14 @@ func (b *box) removed(l *lock) {
 // restore ends l and makes its message available again.
 func (b *box) restore(l *lock, now int64) {
 	b.retain() // untake may be the last to hold b
+	late := l.late
+	l.late = false // until the message is in its place
 	b.untake(l)
 	if !b.closed && !b.marks[l.off].deferred {
 		b.put(entry{off: l.off, size: int32(l.size), enqueued: l.enqueued, expires: l.expires, notBefore: l.notBefore}, l.grouped, l.group, now)
 	}
+	l.late = late
+	b.punctual(l)
 	b.shard.drop(b)
 }
 

@@ -177,6 +177,7 @@ type lock struct {
 	token   LockToken
 	state   lockState
 	grouped bool // group is known
+	late    bool // its session has ended before its outcome was durable
 	count   uint32
 	size    int
 	length  time.Duration

@@ -252,7 +252,7 @@ func (f *feed) serve(now int64) {
 	if f.wantsLoad() {
 		f.box.shard.load(f)
 	}
-	if f.caughtUp && len(f.window()) == 0 {
+	if f.caughtUp && len(f.window()) == 0 || f.heldUp() {
 		for w := f.first; w != nil; {
 			next := w.next
 			if w.noWait {
@@ -295,6 +295,9 @@ func (f *feed) fill(w *waiter, now int64) bool {
 // the window what is not for this feed.
 func (f *feed) next(now int64) *entry {
 	b := f.box
+	if f.heldUp() {
+		return nil
+	}
 	for f.head < len(f.ready) {
 		e := &f.ready[f.head]
 		switch {
@@ -319,11 +322,18 @@ func (f *feed) next(now int64) *entry {
 	return nil
 }
 
+// heldUp reports whether an earlier message of the session's group may come back:
+// see box.delay.
+func (f *feed) heldUp() bool {
+	return f.session != nil && len(f.box.late) > 0 && f.box.late[f.session.group] > 0
+}
+
 // give locks the first entry for w.
 func (f *feed) give(w *waiter, e *entry, now int64) {
 	b := f.box
 	d := &Delivery{Message: e.msg, Sequence: e.off, Enqueued: unixTime(e.enqueued), Expires: unixTime(e.expires)}
 	l := b.take(e, leaving)
+	l.session = f.session
 	d.Count = l.count
 	if w.remove {
 		w.locks = append(w.locks, l)

@@ -208,13 +208,15 @@ func (s *session) end(ranOut bool, now int64) (failed []*lock) {
 	s.feed.clear()
 	s.feed.full = false
 	for _, l := range b.taken {
-		if l.session != s || l.state != locked {
-			continue
-		}
-		if ranOut {
+		switch {
+		case l.session != s:
+		case l.state != locked:
+			b.delay(l)
+		case ranOut:
 			l.state = leaving
 			failed = append(failed, l)
-		} else {
+			b.delay(l)
+		default:
 			b.restore(l, now)
 		}
 	}
