@@ -474,8 +474,8 @@ func TestWebSocketOrigins(t *testing.T) {
 	if _, err := from(evil); err == nil || !strings.HasPrefix(err.Error(), "403") {
 		t.Errorf("from elsewhere: %v", err)
 	}
+	c.waitForHello() // or it may be told the end first
 	s.state("https://other.example.com")
-	c.waitForHello()
 	if e := c.closed(); e.Code != 4403 || !strings.HasPrefix(e.Reason, "Restricted: ") {
 		t.Errorf("its origin was taken away: %v", e)
 	}
